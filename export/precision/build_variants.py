@@ -38,6 +38,7 @@ from export.precision.outcome import (
 from export.precision.ranges import Calibrator, find_ranges
 from export.precision.search import largest_kept, ranked_fall_back
 from export.resampling import with_operators
+from inspection.engine import engine_class
 from inspection.engine.cpu_record import Compute
 from inspection.engine.processor import processor_here
 from inspection.errors import EngineError
@@ -264,16 +265,36 @@ def _build_for_processor(
     *,
     searches: bool = True,
 ) -> Variant:
-    """Builds a graph that may decide alone, or else one for a first stage before FP32."""
+    """Builds a graph that may decide alone, or else one for a first stage before FP32.
+
+    The last word has the engine that it is for, where that is here.
+    """
     found = _build_alone(kind, nodes, judge, ranges, searches=searches)
-    is_near = found.outcome is not None and found.outcome.is_within(FIRST_STAGE_BUDGET)
-    if found.graph is not None or found.calibrator is None or not is_near:
+    if found.calibrator is None:
         return found
-    made = kind.build(nodes, ranges[found.calibrator])
-    wrong = judge.first_look(made).wrongly_passed
+    made, lowered = found.graph, found.lowered
+    if made is None:
+        made, lowered = kind.build(nodes, ranges[found.calibrator]), len(nodes)
+    engine = _judging_engine(kind.engine)
+    outcome = judge.judge(made, engine)
+    if not outcome.is_within(FIRST_STAGE_BUDGET):
+        return replace(found, graph=None, outcome=outcome, lowered=0)
+    found = replace(found, graph=made, outcome=outcome, lowered=lowered)
+    if outcome.is_within(INT8_BUDGET):
+        return found
+    wrong = judge.first_look(made, engine).wrongly_passed
     if wrong:
         return replace(found, obstacle=f"before FP32 it would pass {', '.join(wrong)}")
-    return replace(found, graph=made, lowered=len(nodes), budget=FIRST_STAGE_BUDGET)
+    return replace(found, budget=FIRST_STAGE_BUDGET)
+
+
+def _judging_engine(engine: str) -> str:
+    """Returns the engine of a processor where it is here and sums INT8 exactly, or ONNX Runtime."""
+    try:
+        engine_class(engine)
+    except EngineError:
+        return "onnxruntime"
+    return engine if processor_here().sums_int8_in_32_bits else "onnxruntime"
 
 
 def _build_alone(

@@ -80,6 +80,32 @@ def test_few_channels_and_what_stands_behind_a_transpose_are_left_out() -> None:
         assert variant.possible == 0
 
 
+def test_openvino_averages_what_is_not_quantised() -> None:
+    def average(nodes: list[onnx.NodeProto], _: Weights) -> None:
+        pool = helper.make_node(
+            "AveragePool",
+            ["second"],
+            ["pooled"],
+            kernel_shape=[3, 3],
+            pads=[1, 1, 1, 1],
+            count_include_pad=1,
+        )
+        place = next(n for n, node in enumerate(nodes) if "second" in node.input)
+        nodes[place].input[:] = ["pooled" if x == "second" else x for x in nodes[place].input]
+        nodes.insert(place, pool)
+
+    graph = tiny_convnet.graph(average)
+    made = quantise(graph, ["second", "third"], ranges(graph), OPENVINO)
+    onnx.checker.check_model(made, full_check=True)
+    (pool,) = [node for node in made.graph.node if node.op_type == "AveragePool"]
+    assert list(pool.input) == ["second"]  # whose values are of both signs
+    read = {name for node in made.graph.node for name in node.input}
+    pairs = [n for n in made.graph.node if n.op_type in {"QuantizeLinear", "DequantizeLinear"}]
+    assert pairs
+    assert all(node.output[0] in read for node in pairs)
+    assert tiny_convnet.judge(graph).judge(made).is_within(INT8_BUDGET)
+
+
 @pytest.mark.parametrize("calibrator", CALIBRATORS)
 def test_every_calibrator_finds_ranges_that_keep_the_budget(calibrator: Calibrator) -> None:
     graph = tiny_convnet.graph()

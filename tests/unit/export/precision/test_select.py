@@ -201,18 +201,18 @@ class Flipping(Clocked):
 
     passed: tuple[str, ...] = ()
 
-    def judge(self, graph: onnx.ModelProto) -> Outcome:
+    def judge(self, graph: onnx.ModelProto, engine: str = "onnxruntime") -> Outcome:
         """Returns the outcome, with a flip."""
-        found = super().judge(graph)
+        found = super().judge(graph, engine)
         return replace(found, parity=found.parity.model_copy(update={"verdict_flips": 1}))
 
     def keeps(self, graph: onnx.ModelProto, budget: Budget) -> bool:
         """Returns as `judge` finds."""
         return self.judge(graph).is_within(budget)
 
-    def first_look(self, graph: onnx.ModelProto) -> FirstLook:
+    def first_look(self, graph: onnx.ModelProto, engine: str) -> FirstLook:
         """Returns the look, with the frames that it would pass."""
-        return super().first_look(graph)._replace(wrongly_passed=self.passed)
+        return super().first_look(graph, engine)._replace(wrongly_passed=self.passed)
 
 
 @pytest.mark.parametrize("passed", [(), ("black",)])
