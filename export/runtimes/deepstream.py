@@ -26,6 +26,7 @@ from onnx import TensorProto, helper, numpy_helper
 from export.runtimes.base import README, Options, Served, preprocessing_text, write_client_record
 from inspection.bundle import Bundle
 from inspection.bundle.manifest import GraphIO
+from inspection.engine.onnxruntime import BIAS_ROUNDING
 from inspection.errors import EngineError
 from inspection.files import utf8_path, write_bytes, write_text
 from inspection.images import read_image
@@ -150,7 +151,9 @@ def _renamed(name: str) -> str:
 def _check_same(bundle: Bundle, artefact: str, planar: Path) -> int:
     """Counts the compared frames; raises EngineError when the graphs differ in a single bit."""
     with utf8_path(planar) as path:
-        session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(
+            path, providers=["CPUExecutionProvider"], disabled_optimizers=[BIAS_ROUNDING]
+        )
     images = _images(bundle)
     with closing(open_engine(bundle, engine="onnxruntime", artefact=artefact)) as engine:
         for image in images:

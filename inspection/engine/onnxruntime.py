@@ -16,7 +16,7 @@ from inspection.files import utf8_path
 _PROVIDER = "CPUExecutionProvider"
 # It rounds the biases of a graph that has none in INT32, which is one for TensorRT, by the product
 # of two scales. In FP16 that product is often too small to be a number, and the scores are wrong.
-_BIAS_ROUNDING = "WeightBiasQuantization"
+BIAS_ROUNDING = "WeightBiasQuantization"
 # ONNX Runtime's exceptions have no common base class.
 _ORT_ERRORS = (
     ort_errors.EPFail,
@@ -66,7 +66,7 @@ class OnnxRuntimeEngine:
                     path,
                     sess_options=_low_latency(threads),
                     providers=[_PROVIDER],
-                    disabled_optimizers=[_BIAS_ROUNDING],
+                    disabled_optimizers=[BIAS_ROUNDING],
                 )
         except _ORT_ERRORS as error:
             raise EngineError(
