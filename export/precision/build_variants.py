@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -38,7 +39,6 @@ from export.precision.outcome import (
 from export.precision.ranges import Calibrator, find_ranges
 from export.precision.search import largest_kept, ranked_fall_back
 from export.resampling import with_operators
-from inspection.engine import engine_class
 from inspection.engine.cpu_record import Compute
 from inspection.engine.processor import processor_here
 from inspection.errors import EngineError
@@ -275,8 +275,7 @@ def _build_for_processor(
     made, lowered = found.graph, found.lowered
     if made is None:
         made, lowered = kind.build(nodes, ranges[found.calibrator]), len(nodes)
-    engine = _judging_engine(kind.engine)
-    outcome = judge.judge(made, engine)
+    engine, outcome = _judged(judge, made, kind.engine)
     if not outcome.is_within(FIRST_STAGE_BUDGET):
         return replace(found, graph=None, outcome=outcome, lowered=0)
     found = replace(found, graph=made, outcome=outcome, lowered=lowered)
@@ -288,13 +287,16 @@ def _build_for_processor(
     return replace(found, budget=FIRST_STAGE_BUDGET)
 
 
-def _judging_engine(engine: str) -> str:
-    """Returns the engine of a processor where it is here and sums INT8 exactly, or ONNX Runtime."""
-    try:
-        engine_class(engine)
-    except EngineError:
-        return "onnxruntime"
-    return engine if processor_here().sums_int8_in_32_bits else "onnxruntime"
+def _judged(judge: Judge, graph: onnx.ModelProto, engine: str) -> tuple[str, Outcome]:
+    """Judges INT8 for a processor through its engine, else through ONNX Runtime.
+
+    Returns:
+        the engine that judged, and the outcome.
+    """
+    if processor_here().sums_int8_in_32_bits:
+        with suppress(EngineError):  # it is not installed, or too old for an operator
+            return engine, judge.judge(graph, engine)
+    return "onnxruntime", judge.judge(graph)
 
 
 def _build_alone(
