@@ -28,7 +28,7 @@ from export.parity import (
 )
 from export.precision.judge import Judge
 from export.precision.outcome import Expected
-from export.precision.select import Selection, select_artefacts
+from export.precision.select import Selection, Source, select_artefacts
 from export.precision.training_images import FEW_IMAGES, calibration_images
 from export.timing import Image
 from inspection.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle
@@ -111,15 +111,9 @@ def export_bundle(
         judge = _make_judge(record, frames, comparisons, parity.threshold)
         if contents.dynamic_batch:
             _write_open_batch(folder, model, judge, parity)
+        source = Source(graph, judge, images, _backbone(record) is not None, report)
         selection = select_artefacts(
-            graph,
-            judge,
-            folder,
-            precisions=contents.precisions,
-            images=images,
-            has_backbone=_backbone(record) is not None,
-            is_for_here=contents.is_for_here,
-            report=report,
+            source, folder, contents.precisions, is_for_here=contents.is_for_here
         )
         goldens = _write_goldens(folder, record, frames, comparisons)
         _write_training_record(folder, record)

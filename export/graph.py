@@ -23,7 +23,9 @@ from inspection.files import write_bytes
 from training.models.base import AnomalyModel
 
 OPSET = 19
+IR_VERSION = 9  # of ONNX 1.14, which brought opset 19: ONNX Runtime 1.17 refuses a later one
 INPUT, OUTPUTS = "input", ("pred_score", "anomaly_map")
+NAMESPACE = "namespace"  # of a node's metadata: the modules of the model around it
 
 # Operators that our graphs need and that the TensorRT parser takes from 10.3 to 11.4. Look at its
 # table (onnx-tensorrt docs/operators.md) before you add one: the tests run NVIDIA's newest parser
@@ -96,6 +98,7 @@ def build_graph(model: AnomalyModel, *, dynamic_batch: bool = False) -> onnx.Mod
     deployed = import_module(FOLDS[model.config.name]).Deployed(model).eval()
     require_one_file(deployed)
     graph = _export(deployed, model.size)
+    _drop_traces(graph)
     fold_zero_pads(graph)
     fold_batch_norms(graph)
     if not dynamic_batch:
@@ -227,6 +230,22 @@ def _export(deployed: nn.Module, size: tuple[int, int]) -> onnx.ModelProto:
     if graph.opset_import[0].version != OPSET:
         graph = onnx.version_converter.convert_version(graph, OPSET)
     return graph
+
+
+def _drop_traces(model: onnx.ModelProto) -> None:
+    """Drops what the exporter notes of the machine and its source, in place.
+
+    Its stack traces hold the paths of this installation: they would tell them to each receiver of
+    the bundle, and the same weights would have another hash on another machine. Only the module of
+    a node stays, see `export.precision.nodes`.
+    """
+    graph = model.graph
+    values = (*graph.input, *graph.output, *graph.value_info, *graph.initializer)
+    for noted in (model, graph, *values, *graph.node):
+        kept = [entry for entry in noted.metadata_props if entry.key == NAMESPACE]
+        del noted.metadata_props[:]
+        noted.metadata_props.extend(kept)
+    model.ir_version = IR_VERSION
 
 
 def _merge(

@@ -120,6 +120,7 @@ def _operators(
             "Resize",
             [source, "", "", sizes],
             [resized],
+            name=resized,
             mode="linear",
             coordinate_transformation_mode=how,
         )
@@ -160,6 +161,7 @@ def _mean3(source: str, output: str) -> onnx.NodeProto:
         "AveragePool",
         [source],
         [output],
+        name=output,
         kernel_shape=[3, 3],
         pads=[1, 1, 1, 1],
         count_include_pad=1,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import chain, cycle, islice
 from pathlib import PurePosixPath
 
-from inspection.bundle import Bundle, chosen_here, engine_of, obstacle_on
+from inspection.bundle import Artefact, Bundle, chosen_here, engine_of, obstacle_on
 from inspection.engine import Engine, engine_class
 from inspection.engine.cpu_record import FirstStage
 from inspection.engine.cuda import open_cuda
@@ -79,8 +79,8 @@ def artefacts_here(bundle: Bundle, onnx_engine: str | None) -> tuple[dict[str, s
     ]
     processor = processor_here()
     for name in graphs:
-        engine = engine_for(bundle, name, onnx_engine)
-        obstacle = _obstacle(bundle, name, engine, processor)
+        listed, engine = bundle.manifest.artefacts.get(name), engine_for(bundle, name, onnx_engine)
+        obstacle = _obstacle(listed, engine, processor)
         if obstacle:
             remarks.append(f"{name}: not run, {obstacle}")
         else:
@@ -190,10 +190,13 @@ def run_golden(
     )
 
 
-def _obstacle(bundle: Bundle, name: str, engine: str, processor: Processor) -> str:
-    """Returns why a graph that is made for an engine does not run here; empty when it does."""
-    artefact = bundle.manifest.artefacts.get(name)
-    if artefact is None or artefact.engine != engine:
+def _obstacle(artefact: Artefact | None, engine: str, processor: Processor) -> str:
+    """Returns why a listed graph does not run alone on an engine here; empty when it does."""
+    if artefact is None:
+        return ""
+    if not artefact.decides:
+        return "it is for linewarden build alone, which proves it before the FP32 graph"
+    if artefact.engine != engine:
         return ""
     try:
         engine_class(engine)

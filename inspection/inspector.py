@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from inspection.bundle import Bundle, chosen_here, open_bundle
+from inspection.bundle import Bundle, Chosen, chosen_here, open_bundle
 from inspection.bundle.calibration_file import Calibration, RecipeIdentity
 from inspection.engine import Engine, GraphShape, TritonServer
 from inspection.errors import EngineError, FrameError, PartNotFoundError
@@ -135,7 +135,7 @@ class Inspector:
     Args:
         recipe_number: number that the line requested; None where recipes have no numbers.
         early: the first stage, where `engine` is the second one of a cascade.
-        engine_name: name of the engine, for reports.
+        chosen: the engines and artefacts that run, for reports; None when they are not known.
     """
 
     def __init__(
@@ -146,11 +146,11 @@ class Inspector:
         recipe_number: int | None = None,
         *,
         early: EarlyPass | None = None,
-        engine_name: str = "",
+        chosen: Chosen | None = None,
     ) -> None:
         self.bundle = bundle
-        self.calibration = calibration
-        self.engine_name = engine_name
+        self._calibration = calibration
+        self.chosen = chosen
         self._engine = engine
         self._early = early
         self._zone_names = tuple(calibration.zone_thresholds)
@@ -200,8 +200,8 @@ class Inspector:
         except BaseException:
             opened.close()
             raise
-        described = chosen.engine if early is None else chosen.described
-        return cls(bundle, calibration, opened, early=early, engine_name=described)
+        running = chosen if early is not None else replace(chosen, first=None)
+        return cls(bundle, calibration, opened, early=early, chosen=running)
 
     def inspect(self, frame: npt.NDArray[np.uint8]) -> Inspection:
         """Inspects one native frame, uint8 (H, W) grey or (H, W, 3) BGR.
@@ -277,9 +277,19 @@ class Inspector:
         )
 
     @property
+    def calibration(self) -> Calibration:
+        """Returns the calibration; it cannot change, because it sets the limit of a first stage."""
+        return self._calibration
+
+    @property
     def identity(self) -> RecipeIdentity:
         """Identifies the bundle, calibration and recipe behind the verdicts."""
         return self._identity
+
+    @property
+    def engine_name(self) -> str:
+        """Returns the engines in words, in the order in which they see a part."""
+        return "" if self.chosen is None else self.chosen.described
 
     @property
     def margin(self) -> float:

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from export.cpu.build import CpuBuilt, build_for_processor, has_choice
+from export.cpu.build import CpuBuildSettings, CpuBuilt, build_for_processor, has_choice
 from inspection.bundle import Bundle, chosen_here
 from inspection.engine.cpu_record import CpuRecord, Stage, Trial
 from inspection.engine.preflight import Machine
@@ -59,14 +59,8 @@ def build_with_options(
 ) -> CpuRecord:
     """Builds for the processor."""
     good = [] if args.good is None else list_images(args.good, warn)
-    built = build_for_processor(
-        bundle,
-        good=good,
-        artefacts=args.artefact or (),
-        threads=args.threads,
-        report=say,
-    )
-    return built.record
+    settings = CpuBuildSettings(good, args.artefact or (), args.threads)
+    return build_for_processor(bundle, settings, report=say).record
 
 
 def build_if_it_pays(
@@ -75,7 +69,7 @@ def build_if_it_pays(
     """Builds for the processor of this machine; None when it has one way to run the bundle."""
     if not has_choice(bundle):
         return None
-    built = build_for_processor(bundle, good=good)
+    built = build_for_processor(bundle, CpuBuildSettings(good))
     for line in describe(built.record):
         say(line)
     return built

@@ -23,8 +23,8 @@ import numpy.typing as npt
 import onnx
 
 from export.bundle import Contents, export_bundle
-from export.cpu.margins import first_look
 from export.graph import save_graph
+from export.precision.margins import first_look
 from export.precision.outcome import Expected
 from export.precision.rounding import rounded_twin
 from export.precision.select import PRECISIONS
@@ -55,12 +55,12 @@ rounds every FP16 value, takes its place. Flips are test images with another ver
 artefact. Alone, each artefact has its own threshold: the highest score of the held-out good images.
 In a cascade, as `linewarden build` makes it on a processor, the threshold is that of FP32: the
 artefact passes what keeps a margin to it, twice its largest difference on held-out good images and
-passed golden frames (`export/cpu/margins.py`), and FP32 looks at all others. The second looks are
-the shares of the good and of the defective test images that it leaves to FP32. The score difference
-is the largest over the spread of the FP32 scores. The time is the median of interleaved runs over
-that of FP32, on the machine of the study. The files for TensorRT are slow there by design:
-`linewarden build` times their engines on the device, and keeps an engine only where it is faster
-than the more precise ones and gives the verdicts of the golden frames. No test image chooses
+passed golden frames (`export/precision/margins.py`), and FP32 looks at all others. The second looks
+are the shares of the good and of the defective test images that it leaves to FP32. The score
+difference is the largest over the spread of the FP32 scores. The time is the median of interleaved
+runs over that of FP32, on the machine of the study. The files for TensorRT are slow there by
+design: `linewarden build` times their engines on the device, and keeps an engine only where it is
+faster than the more precise ones and gives the verdicts of the golden frames. No test image chooses
 anything: the frames of the export decide which nodes stay in FP32, and how INT8 is calibrated.
 
 """

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from inspection.bundle import Chosen, computed_precision
 from inspection.bundle.calibration_file import Calibration
 from inspection.bundle.manifest import Manifest
 from inspection.config.loading import StrictModel
@@ -51,6 +52,22 @@ class SampleResult(StrictModel):
     score: float | None
 
 
+class RanEngine(StrictModel):
+    """A file of the bundle on the engine that ran it.
+
+    Attributes:
+        artefact: graph or plan.
+        precision: see `inspection.bundle.chosen.computed_precision`.
+        verdicts: number of images that have their verdict from it.
+    """
+
+    engine: str
+    artefact: str
+    artefact_sha256: str
+    precision: str
+    verdicts: int
+
+
 class Evaluation(Separation):
     """Figures of one recipe of one bundle on one data set.
 
@@ -61,6 +78,11 @@ class Evaluation(Separation):
             classification are of parts, all other figures of images. None when every image is
             another part.
         data_sha256: over the test images, their labels and their masks.
+        artefact: file that the thresholds were measured through; `artefact_sha256` is its hash.
+        engines: files that judged the images, in the order in which they saw an image; empty when
+            they are not known.
+        early_pass_rate: share of the images with a verdict that a first stage passed; None when one
+            engine judged all.
         good: number of good parts with a verdict, which rates refer to; likewise `defective`.
         classification: at the calibrated threshold, of the parts with a verdict.
         categories: the same figures for each kind of product, where there are several.
@@ -85,6 +107,8 @@ class Evaluation(Separation):
     artefact: str
     artefact_sha256: str
     calibration_seal: str
+    engines: tuple[RanEngine, ...] = ()
+    early_pass_rate: Rate | None = None
     good: int
     defective: int
     categories: dict[str, Separation]
@@ -145,6 +169,7 @@ def evaluate(
         part_name=part_of and part_of.expression,
         created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         **_identity(manifest, calibration),
+        **_stages(inspector, judged),
         good=sum(part.is_good for part in parts),
         defective=sum(not part.is_good for part in parts),
         **values,
@@ -219,6 +244,32 @@ def _identity(manifest: Manifest, calibration: Calibration) -> dict[str, Any]:
         "promised_false_reject_rate": calibration.false_reject_rate_bound,
         "confidence": calibration.confidence,
     }
+
+
+def _stages(inspector: Inspector, judged: Sequence[InspectedSample]) -> dict[str, Any]:
+    """Returns the engines that ran, and the share of the images that the first stage passed."""
+    chosen = inspector.chosen
+    if chosen is None:
+        return {}
+    early = sum(sample.inspection.is_early for sample in judged)
+    last = _ran(inspector, chosen, len(judged) - early)
+    if chosen.first is None:
+        return {"engines": (last,)}
+    stage = Chosen(chosen.first.engine, chosen.first.artefact, chosen.first.compute)
+    return {
+        "engines": (_ran(inspector, stage, early), last),
+        "early_pass_rate": rate_of(early, len(judged)) if judged else None,
+    }
+
+
+def _ran(inspector: Inspector, chosen: Chosen, verdicts: int) -> RanEngine:
+    return RanEngine(
+        engine=chosen.engine,
+        artefact=chosen.artefact,
+        artefact_sha256=inspector.bundle.sha256(chosen.artefact),
+        precision=computed_precision(inspector.bundle, chosen),
+        verdicts=verdicts,
+    )
 
 
 def _data_sha256(inspected: Sequence[InspectedSample]) -> str:

@@ -24,7 +24,7 @@ from reports.pages import (
 )
 from reports.pictures import ColourScale, data_url
 from reports.sheets import colour_bar
-from training.evaluation import Evaluation, Rate
+from training.evaluation import Evaluation, RanEngine, Rate
 from training.figures import (
     colour_scale,
     histogram,
@@ -155,6 +155,7 @@ def figure_table(evaluation: Evaluation) -> list[FigureRow]:
         _rate_row(evaluation, "false_reject_rate", "False reject rate", "good parts"),
         _rate_row(evaluation, "escape_rate", "Escape rate", "defective parts"),
         *_review_rows(evaluation),
+        *_early_rows(evaluation),
         FigureRow(
             "Promised false reject rate",
             f"at most {evaluation.promised_false_reject_rate:.1%}",
@@ -201,11 +202,24 @@ def _subtitle(evaluation: Evaluation) -> str:
 def _origin(evaluation: Evaluation) -> list[tuple[str, str]]:
     return [
         ("bundle", f"{evaluation.bundle}, seal {evaluation.bundle_seal}"),
-        ("artefact", f"{evaluation.artefact}, SHA-256 {evaluation.artefact_sha256}"),
+        *(("engine", line) for line in engine_lines(evaluation)),
         ("calibration", f"recipe {evaluation.recipe}, seal {evaluation.calibration_seal}"),
+        ("calibrated through", f"{evaluation.artefact}, SHA-256 {evaluation.artefact_sha256}"),
         ("test images", f"{evaluation.data_set}, SHA-256 {evaluation.data_sha256}"),
         ("evaluated", evaluation.created_utc),
     ]
+
+
+def engine_lines(evaluation: Evaluation) -> list[str]:
+    """Returns a line about each engine that ran, in the order in which they saw an image."""
+    return [
+        f"{_named(one)}, SHA-256 {one.artefact_sha256}; verdicts: {one.verdicts}"
+        for one in evaluation.engines
+    ]
+
+
+def _named(engine: RanEngine) -> str:
+    return f"{engine.artefact} on {engine.engine} in {engine.precision}"
 
 
 def _highlights(evaluation: Evaluation) -> list[FigureRow]:
@@ -241,6 +255,15 @@ def _review_rows(evaluation: Evaluation) -> list[FigureRow]:
         _rate_row(evaluation, "review_rate_good", "Review rate, good", "good parts"),
         _rate_row(evaluation, "review_rate_defective", "Review rate, defective", "defective parts"),
     ]
+
+
+def _early_rows(evaluation: Evaluation) -> list[FigureRow]:
+    if evaluation.early_pass_rate is None:
+        return []
+    value, counts, _ = _rate(evaluation.early_pass_rate)
+    first, last = evaluation.engines
+    basis = f"{counts} images, by {_named(first)}; {_named(last)} judged the others"
+    return [FigureRow("Passed early", value, basis)]
 
 
 def _rate_row(evaluation: Evaluation, field: str, name: str, of: str) -> FigureRow:

@@ -52,6 +52,28 @@ Stopwatch = Callable[[Runs, Sequence[Image]], dict[str, Times]]
 
 
 @dataclass(frozen=True)
+class CpuBuildSettings:
+    """What a build tries, and with what.
+
+    Attributes:
+        good: images of good parts; the FP32 graph on ONNX Runtime gives their expected scores. Of
+            those that the model has not learnt, at most `MAX_GOOD` are used, evenly spaced.
+        artefacts: ONNX files of the bundle to try beside the FP32 graph; empty for all that a
+            processor may run.
+        threads: threads that the line will have; None for all cores.
+        times_all: time also those that run and do not hold.
+    """
+
+    good: Sequence[Path] = ()
+    artefacts: Collection[str] = ()
+    threads: int | None = None
+    times_all: bool = False
+
+
+DEFAULT = CpuBuildSettings()
+
+
+@dataclass(frozen=True)
 class CpuBuilt:
     """A record in a bundle, under this name."""
 
@@ -77,11 +99,8 @@ class Comparison:
 
 def build_for_processor(
     bundle: Bundle,
+    settings: CpuBuildSettings = DEFAULT,
     *,
-    good: Sequence[Path] = (),
-    artefacts: Collection[str] = (),
-    threads: int | None = None,
-    processor: Processor | None = None,
     stopwatch: Stopwatch | None = None,
     report: Callable[[str], None] = lambda _: None,
 ) -> CpuBuilt:
@@ -95,12 +114,6 @@ def build_for_processor(
     its time goes first. The record replaces that of an earlier build.
 
     Args:
-        good: images of good parts; the FP32 graph on ONNX Runtime gives their expected scores. Of
-            those that the model has not learnt, at most `MAX_GOOD` are used, evenly spaced.
-        artefacts: ONNX files of the bundle to try beside the FP32 graph; empty for all that a
-            processor may run.
-        threads: threads that the line will have; None for all cores.
-        processor: None for the one here.
         stopwatch: measures the candidates; None runs them in turn.
         report: called with a line about each step.
 
@@ -112,15 +125,7 @@ def build_for_processor(
     """
     bundle.keys.require_for_records()
     with bundle.locked(BUILD_LOCK):
-        found = compare_on_processor(
-            bundle,
-            good=good,
-            artefacts=artefacts,
-            threads=threads,
-            processor=processor,
-            stopwatch=stopwatch,
-            report=report,
-        )
+        found = compare_on_processor(bundle, settings, stopwatch=stopwatch, report=report)
         name = record_name(found.record.processor, found.record.precision)
         _install(bundle, name, found.record)
     return CpuBuilt(name, found.record)
@@ -128,19 +133,12 @@ def build_for_processor(
 
 def compare_on_processor(
     bundle: Bundle,
+    settings: CpuBuildSettings = DEFAULT,
     *,
-    good: Sequence[Path] = (),
-    artefacts: Collection[str] = (),
-    threads: int | None = None,
-    times_all: bool = False,
-    processor: Processor | None = None,
     stopwatch: Stopwatch | None = None,
     report: Callable[[str], None] = lambda _: None,
 ) -> Comparison:
     """Proves and times the candidates as `build_for_processor` does, and writes nothing.
-
-    Args:
-        times_all: time also those that run and do not hold.
 
     Raises:
         BundleError, EngineError, FrameError: as `build_for_processor`.
@@ -149,14 +147,14 @@ def compare_on_processor(
         raise BundleError(
             f"{bundle.folder}: has no golden frames to compare an engine with; export it again"
         )
-    here = processor_here() if processor is None else processor
-    candidates = candidates_for(bundle, here, artefacts)
-    proof = proof_for(bundle, good, threads)
+    here = processor_here()
+    candidates = candidates_for(bundle, here, settings.artefacts)
+    proof = proof_for(bundle, settings.good, settings.threads)
     with ExitStack() as stack:
         tried = []
         for candidate in candidates:
             report(f"proving {candidate.title}")
-            tried.append(prove(proof, candidate, stack, keeps_open=times_all))
+            tried.append(prove(proof, candidate, stack, keeps_open=settings.times_all))
         if not any(one.candidate.is_exact and not one.remark for one in tried):
             reasons = "; ".join(f"{one.candidate.title}: {one.remark}" for one in tried)
             raise EngineError(f"{bundle.folder}: nothing holds on this processor: {reasons}")

@@ -8,7 +8,7 @@ from typing import NamedTuple, get_args
 
 from export.precision.outcome import BF16_BUDGET, FP32_BUDGET, INT8_BUDGET, Budget
 from inspection.bundle import REFERENCE_ARTEFACT, Bundle, obstacle_on
-from inspection.engine.cpu_record import Compute, CpuEngine
+from inspection.engine.cpu_record import Compute, CpuEngine, precision_name
 from inspection.engine.graph_file import GRAPH_SUFFIX
 from inspection.engine.processor import Processor
 from inspection.errors import BundleError
@@ -36,9 +36,7 @@ class Candidate:
     @property
     def precision(self) -> str:
         """Returns the name of its precision: "fp32", "bf16", "int8" or "int8-bf16"."""
-        if not self.is_int8:
-            return self.compute
-        return "int8" if self.compute == "fp32" else f"int8-{self.compute}"
+        return precision_name(self.compute, is_int8=self.is_int8)
 
     @property
     def is_exact(self) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from export.cpu.candidates import Candidate
-from export.cpu.margins import FEWEST_GOOD, FirstLook, first_look
+from export.precision.margins import FEWEST_GOOD, FirstLook, first_look
 from export.precision.outcome import Expected, Outcome, Yardstick
 from inspection.bundle import REFERENCE_ARTEFACT, Bundle, Chosen
 from inspection.engine import Engine

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -27,7 +28,14 @@ from export.precision.int8 import (
 )
 from export.precision.judge import Judge
 from export.precision.nodes import lowerable_nodes, nodes_of_type, quantisable_nodes
-from export.precision.outcome import FP16_BUDGET, FP32_BUDGET, INT8_BUDGET, Budget, Outcome
+from export.precision.outcome import (
+    FIRST_STAGE_BUDGET,
+    FP16_BUDGET,
+    FP32_BUDGET,
+    INT8_BUDGET,
+    Budget,
+    Outcome,
+)
 from export.precision.ranges import Calibrator, find_ranges
 from export.precision.search import largest_kept, ranked_fall_back
 from export.resampling import with_operators
@@ -54,7 +62,7 @@ class Variant:
         lowered: number of nodes that compute in the lower precision.
         possible: number of nodes that could.
         latency_ratio: see `inspection.bundle.bundle.Artefact`.
-        obstacle: the reason against it without any measurement; empty when there is none.
+        obstacle: the reason against it that no figure shows; empty when there is none.
     """
 
     precision: Literal["fp32", "fp16", "int8"]
@@ -65,7 +73,7 @@ class Variant:
     lowered: int = 0
     possible: int = 0
     form: str | None = None
-    calibrator: str | None = None
+    calibrator: Calibrator | None = None
     latency_ratio: float | None = None
     obstacle: str = ""
 
@@ -126,7 +134,7 @@ def build_int8_for_tensorrt(
         return to_half(quantised, half | quantiser_nodes(quantised, half)) if half else quantised
 
     name = f"{TENSORRT.name}, the rest in {'fp16' if half else 'fp32'}"
-    return _build_nearest(_Int8Way("tensorrt", name, build), nodes, judge, ranges)
+    return _build_alone(_Int8Way("tensorrt", name, build), nodes, judge, ranges)
 
 
 def build_int8_for_onnxruntime(
@@ -155,7 +163,7 @@ def build_int8_for_onnxruntime(
             latency_ratio=ratios[form.name],
         )
     kind = _Int8Way("onnxruntime", form.name, lambda n, by: quantise(graph, n, by, form))
-    found = _build_nearest(kind, nodes, judge, ranges)
+    found = _build_for_processor(kind, nodes, judge, ranges)
     if found.graph is None:
         return found
     final = judge.latency_ratios({"fp32": graph, "int8": found.graph}, FINAL_ROUNDS)
@@ -191,7 +199,7 @@ def build_int8_for_openvino(
     nodes = quantisable_nodes(graph, lowerable_nodes(graph, has_backbone=has_backbone))
     resampling = with_operators(graph)
     way = _Int8Way("openvino", OPENVINO.name, lambda n, by: quantise(resampling, n, by, OPENVINO))
-    found = _build_nearest(way, nodes, judge, ranges, searches=searches)
+    found = _build_for_processor(way, nodes, judge, ranges, searches=searches)
     if found.graph is None or not searches:
         return found
     ratio = _ratio_on_openvino(judge, resampling, found.graph, _computes())
@@ -249,7 +257,49 @@ class _Int8Way(NamedTuple):
     build: Callable[[Collection[str], TensorsData], onnx.ModelProto]
 
 
-def _build_nearest(
+def _build_for_processor(
+    kind: _Int8Way,
+    nodes: Sequence[str],
+    judge: Judge,
+    ranges: Mapping[Calibrator, TensorsData],
+    *,
+    searches: bool = True,
+) -> Variant:
+    """Builds a graph that may decide alone, or else one for a first stage before FP32.
+
+    The last word has the engine that it is for, where that is here.
+    """
+    found = _build_alone(kind, nodes, judge, ranges, searches=searches)
+    if found.calibrator is None:
+        return found
+    made, lowered = found.graph, found.lowered
+    if made is None:
+        made, lowered = kind.build(nodes, ranges[found.calibrator]), len(nodes)
+    engine, outcome = _judged(judge, made, kind.engine)
+    if not outcome.is_within(FIRST_STAGE_BUDGET):
+        return replace(found, graph=None, outcome=outcome, lowered=0)
+    found = replace(found, graph=made, outcome=outcome, lowered=lowered)
+    if outcome.is_within(INT8_BUDGET):
+        return found
+    wrong = judge.first_look(made, engine).wrongly_passed
+    if wrong:
+        return replace(found, obstacle=f"before FP32 it would pass {', '.join(wrong)}")
+    return replace(found, budget=FIRST_STAGE_BUDGET)
+
+
+def _judged(judge: Judge, graph: onnx.ModelProto, engine: str) -> tuple[str, Outcome]:
+    """Judges INT8 for a processor through its engine, else through ONNX Runtime.
+
+    Returns:
+        the engine that judged, and the outcome.
+    """
+    if processor_here().sums_int8_in_32_bits:
+        with suppress(EngineError):  # it is not installed, or too old for an operator
+            return engine, judge.judge(graph, engine)
+    return "onnxruntime", judge.judge(graph)
+
+
+def _build_alone(
     kind: _Int8Way,
     nodes: Sequence[str],
     judge: Judge,
@@ -283,9 +333,14 @@ def _build_nearest(
     return replace(nothing, graph=made, outcome=judge.judge(made), lowered=len(leaving))
 
 
-def _distance(outcome: Outcome) -> tuple[bool, int, float]:
+def _distance(outcome: Outcome) -> tuple[bool, bool, int, float]:
     # All frames: the few good ones lie close together, and a clipped range shows on the others.
-    return (not outcome.is_within(INT8_BUDGET), outcome.parity.verdict_flips, outcome.parity.score)
+    return (
+        not outcome.is_within(INT8_BUDGET),
+        not outcome.is_within(FIRST_STAGE_BUDGET),
+        outcome.parity.verdict_flips,
+        outcome.parity.score,
+    )
 
 
 def _effect(outcome: Outcome) -> float:

@@ -98,6 +98,8 @@ def quantise(
         quantiser.quantize_model()
         quantiser.model.topological_sort()
     quantised: onnx.ModelProto = quantiser.model.model
+    if form is OPENVINO:
+        _unquantise_pools(quantised.graph)
     if form is TENSORRT:
         quantised = onnx.shape_inference.infer_shapes(quantised, strict_mode=True, data_prop=True)
         check_tensorrt(quantised)
@@ -173,6 +175,25 @@ def check_tensorrt(model: onnx.ModelProto) -> None:
             problems.append(f"{key_of(node)}: an output of the graph is quantised")
     if problems:
         raise EngineError(f"the INT8 graph is not for TensorRT: {'; '.join(problems[:5])}")
+
+
+def _unquantise_pools(graph: onnx.GraphProto) -> None:
+    """Lets each average read the values before their Q/DQ pair, in place.
+
+    OpenVINO computes an average of quantised values in INT8 and pads them with the number 0, which
+    is a value of 0 only where the zero point is 0: behind no linear bottleneck.
+    """
+    made_by = {output: node for node in graph.node for output in node.output}
+    for node in graph.node:
+        if node.op_type != "AveragePool":
+            continue
+        pair = made_by.get(node.input[0])
+        if pair is not None and pair.op_type == _DQ and pair.input[0] in made_by:
+            node.input[0] = made_by[pair.input[0]].input[0]
+    for kind in (_DQ, _Q):  # a pair that nothing else reads
+        read = {name for node in graph.node for name in node.input}
+        for node in [n for n in graph.node if n.op_type == kind and n.output[0] not in read]:
+            graph.node.remove(node)
 
 
 def _quantiser(

@@ -10,15 +10,16 @@ from pathlib import Path
 import onnx
 
 from export.graph import save_graph
+from export.precision.margins import FirstLook, first_look
 from export.precision.outcome import Budget, Expected, Outcome, Yardstick
 from export.precision.rounding import rounded_twin
 from export.timing import Image, interleaved_medians
-from inspection.engine import Engine, GraphShape, engine_class
+from inspection.engine import Engine, GraphShape, Prediction, engine_class
 from inspection.engine.cpu_record import Compute
 
 
 class Judge:
-    """Compares graphs with the checkpoint's results, through ONNX Runtime on the CPU.
+    """Compares graphs with the checkpoint's results, on the CPU.
 
     Args:
         frames: the held-out good ones first.
@@ -29,17 +30,32 @@ class Judge:
     def __init__(self, frames: Sequence[Expected], *, good: int, threshold: float) -> None:
         self.frames = tuple(frames)
         self.threshold = threshold
+        self._good = good
         self._order = list(range(len(frames)))
         _, height, width, _ = frames[0].image.shape
         self._shape = GraphShape(height, width)
         self._yardstick = Yardstick(frames, good=good, threshold=threshold)
 
-    def judge(self, graph: onnx.ModelProto) -> Outcome:
-        """Runs every frame through a graph; values in FP16 are rounded as on a device."""
-        with self._opened(graph) as engine:
-            return self._yardstick.outcome(
-                {n: engine.infer(f.image) for n, f in enumerate(self.frames)}
-            )
+    def judge(self, graph: onnx.ModelProto, engine: str = "onnxruntime") -> Outcome:
+        """Runs every frame through a graph; values in FP16 are rounded as on a device.
+
+        Raises:
+            EngineError: the engine is not here, or does not run the graph.
+        """
+        return self._yardstick.outcome(self._results(graph, engine))
+
+    def first_look(self, graph: onnx.ModelProto, engine: str) -> FirstLook:
+        """Returns what a graph with finite results would do as a first stage before FP32.
+
+        Raises:
+            EngineError: the engine is not here, or does not run the graph.
+        """
+        got = self._results(graph, engine)
+        return first_look(self.frames, got, self.threshold, good=self._good)
+
+    def _results(self, graph: onnx.ModelProto, engine: str) -> dict[int, Prediction]:
+        with self._opened(graph, engine) as opened:
+            return {n: opened.infer(f.image) for n, f in enumerate(self.frames)}
 
     def keeps(self, graph: onnx.ModelProto, budget: Budget) -> bool:
         """Returns True when `judge` would find a graph within the budget.
@@ -81,9 +97,9 @@ class Judge:
         return {name: median / first for name, median in medians.items()}
 
     @contextmanager
-    def _opened(self, graph: onnx.ModelProto) -> Iterator[Engine]:
+    def _opened(self, graph: onnx.ModelProto, engine: str = "onnxruntime") -> Iterator[Engine]:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.onnx"
             save_graph(rounded_twin(graph), path)
-            with closing(engine_class("onnxruntime")(path, self._shape, threads=None)) as engine:
-                yield engine
+            with closing(engine_class(engine)(path, self._shape, threads=None)) as opened:
+                yield opened

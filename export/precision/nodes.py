@@ -12,6 +12,7 @@ import onnx
 from onnx import TensorProto
 
 from export.fold.backbone import DeployedBackbone
+from export.graph import NAMESPACE
 from inspection.errors import EngineError
 
 WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
@@ -149,4 +150,4 @@ def _is_float(node: onnx.NodeProto, types: dict[str, int]) -> bool:
 
 
 def _origin(node: onnx.NodeProto) -> str:
-    return next((entry.value for entry in node.metadata_props if entry.key == "namespace"), "")
+    return next((entry.value for entry in node.metadata_props if entry.key == NAMESPACE), "")

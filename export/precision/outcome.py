@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -26,17 +26,19 @@ class Expected:
 
 @dataclass(frozen=True)
 class Budget:
-    """Largest distance of an artefact from the checkpoint; no verdict may flip.
+    """Largest distance of an artefact from the checkpoint.
 
     Attributes:
         good: score difference of a held-out good frame, as a share of the spread of their scores.
         score: score difference of any frame, as a share of the spread of all scores.
         map: difference of any pixel, as a share of the spread of all maps.
+        may_flip: True for one that never decides alone; otherwise no verdict may flip.
     """
 
     good: float
     score: float
     map: float
+    may_flip: bool = False
 
 
 # The same weights in FP32 may differ by rounding only. A map that jumps may do so anywhere, and the
@@ -50,6 +52,9 @@ FP16_BUDGET = Budget(good=0.05, score=5e-3, map=5e-3)
 # moves them by 5 % to 23 %, most where six good parts make the spread.
 BF16_BUDGET = Budget(good=0.25, score=0.05, map=FP32_BUDGET.map)
 INT8_BUDGET = Budget(good=0.25, score=0.15, map=FP32_BUDGET.map)
+# A first stage rejects nothing, and passes nothing near a threshold: its margin and the proof of
+# `linewarden build` take the place of its verdicts.
+FIRST_STAGE_BUDGET = replace(INT8_BUDGET, may_flip=True)
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ class Outcome:
         """Returns True when it keeps the budget; False when a value is not finite."""
         score = self.parity.score / max(self.parity.score_range, 1e-12)
         return (
-            self.parity.verdict_flips == 0
+            (budget.may_flip or self.parity.verdict_flips == 0)
             and self.good <= budget.good
             and score <= budget.score
             and self.map <= budget.map

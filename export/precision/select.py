@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 import onnx
 from onnxruntime.quantization.calibrate import TensorsData
@@ -50,34 +49,40 @@ class Selection:
     refused: dict[str, Artefact] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Source:
+    """What artefacts are made of.
+
+    Attributes:
+        graph: the FP32 graph.
+        judge: the comparison with the checkpoint.
+        images: good training images, for the calibration of INT8; none leave it out where the
+            artefacts are for here.
+        has_backbone: True for a model with a backbone, whose head leaves FP32 as a whole or stays.
+        report: called with a line about each step.
+    """
+
+    graph: onnx.ModelProto
+    judge: Judge
+    images: Sequence[Image]
+    has_backbone: bool
+    report: Callable[[str], None] = lambda _: None
+
+
 def select_artefacts(
-    graph: onnx.ModelProto,
-    judge: Judge,
-    folder: Path,
-    *,
-    precisions: Collection[str],
-    images: Sequence[Image],
-    has_backbone: bool,
-    is_for_here: bool = False,
-    report: Callable[[str], None] = lambda _: None,
+    source: Source, folder: Path, precisions: Collection[str], *, is_for_here: bool = False
 ) -> Selection:
     """Builds the artefacts of `precisions` and writes those that are worth it into `folder`.
 
     It keeps an artefact when no verdict flips on the frames of `judge`, when the scores stay within
-    the budget, and when it is faster than FP32 on its engine, if that engine is here.
+    the budget, and when it is faster than FP32 on its engine, if that engine is here. INT8 for a
+    processor may flip verdicts: it then never decides alone, see `Artefact.decides`.
 
     Args:
-        graph: the FP32 graph.
-        judge: the comparison with the checkpoint.
         precisions: of PRECISIONS; the FP32 graph exists already, in the form of most engines.
-        images: good training images, for the calibration of INT8; none leave it out where
-            `is_for_here`.
-        has_backbone: True for a model with a backbone, whose head leaves FP32 as a whole or stays.
         is_for_here: makes what this processor gains from, in seconds, and nothing for other
             machines: INT8 for OpenVINO alone, and only where it is clearly faster.
-        report: called with a line about each step.
     """
-    source = _Source(graph, judge, images, has_backbone, report)
     variants = _for_here(source, precisions) if is_for_here else _for_all(source, precisions)
     selection = Selection()
     for name, variant in variants:
@@ -85,17 +90,7 @@ def select_artefacts(
     return selection
 
 
-class _Source(NamedTuple):
-    """What variants are made of; see `select_artefacts`."""
-
-    graph: onnx.ModelProto
-    judge: Judge
-    images: Sequence[Image]
-    has_backbone: bool
-    report: Callable[[str], None]
-
-
-def _for_all(source: _Source, precisions: Collection[str]) -> Iterator[tuple[str, Variant]]:
+def _for_all(source: Source, precisions: Collection[str]) -> Iterator[tuple[str, Variant]]:
     """Yields the variants for all engines, with the names of their files."""
     graph, judge, has_backbone = source.graph, source.judge, source.has_backbone
     yield from _fp32_for_openvino(source)
@@ -118,7 +113,7 @@ def _for_all(source: _Source, precisions: Collection[str]) -> Iterator[tuple[str
         yield from _int8_for_openvino(source, ranges)
 
 
-def _for_here(source: _Source, precisions: Collection[str]) -> Iterator[tuple[str, Variant]]:
+def _for_here(source: Source, precisions: Collection[str]) -> Iterator[tuple[str, Variant]]:
     """Yields the variants that this processor gains from."""
     if "fp32" in precisions:
         yield from _fp32_for_openvino(source)
@@ -129,14 +124,14 @@ def _for_here(source: _Source, precisions: Collection[str]) -> Iterator[tuple[st
         yield from _int8_for_openvino(source, _ranges(source, QUICK_CALIBRATORS), searches=False)
 
 
-def _fp32_for_openvino(source: _Source) -> Iterator[tuple[str, Variant]]:
+def _fp32_for_openvino(source: Source) -> Iterator[tuple[str, Variant]]:
     made = build_fp32_for_openvino(source.graph, source.judge)
     if made is not None:
         yield FP32_OPENVINO_ARTEFACT, made
 
 
 def _int8_for_openvino(
-    source: _Source, ranges: Mapping[Calibrator, TensorsData], *, searches: bool = True
+    source: Source, ranges: Mapping[Calibrator, TensorsData], *, searches: bool = True
 ) -> Iterator[tuple[str, Variant]]:
     source.report("finding the nodes that can compute in INT8 for OpenVINO")
     made = build_int8_for_openvino(
@@ -149,7 +144,7 @@ def _int8_for_openvino(
     yield INT8_OPENVINO_ARTEFACT, made
 
 
-def _ranges(source: _Source, calibrators: Sequence[Calibrator]) -> dict[Calibrator, TensorsData]:
+def _ranges(source: Source, calibrators: Sequence[Calibrator]) -> dict[Calibrator, TensorsData]:
     """Finds the ranges of the calibrators; none for a model without a node to quantise."""
     nodes = int8_nodes(source.graph, has_backbone=source.has_backbone)
     tensors = read_tensors(source.graph, nodes)
@@ -165,7 +160,8 @@ def _keep_or_refuse(selection: Selection, folder: Path, name: str, variant: Vari
     reason = refusal(variant)
     if reason is None and variant.graph is not None:
         save_graph(variant.graph, folder / name)
-        selection.artefacts[name] = _artefact_record(variant, _timing_remark(variant))
+        remark = "; ".join([*_use(variant), _timing_remark(variant)])
+        selection.artefacts[name] = _artefact_record(variant, remark)
     else:
         selection.refused[name] = _artefact_record(variant, reason or "")
 
@@ -187,6 +183,13 @@ def refusal(variant: Variant) -> str | None:
     if not variant.outcome.is_within(variant.budget):
         return "it flips verdicts or moves scores beyond the budget"
     return None
+
+
+def _use(variant: Variant) -> list[str]:
+    """Returns the only use of an artefact that must not decide alone."""
+    if not variant.budget.may_flip:
+        return []
+    return ["only for linewarden build, which lets it pass clearly good parts before FP32"]
 
 
 def _timing_remark(variant: Variant) -> str:

@@ -8,14 +8,14 @@ the data for them, and `golden/` has frames with the expected results.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
-from inspection.bundle import REFERENCE_ARTEFACT, Bundle, calibrated_recipes
+from inspection.bundle import REFERENCE_ARTEFACT, Bundle, calibrated_recipes, require_decides
 from inspection.bundle.calibration_file import Calibration
 from inspection.files import write_bytes, write_text
 from inspection.golden import FP32_TOLERANCE
@@ -57,9 +57,10 @@ on each axis, then `INTER_LINEAR` to the target; turn grey into three equal chan
     otherwise                                -> PASS
 
 The mask is the map above `pixel` without its 8-connected regions of fewer than `minimum_area_px`.
-Thresholds hold only for the artefact that they were measured through. A recipe that is not listed
-for a model was measured through another artefact, or not at all: run `linewarden calibrate`. A
-recipe with zones or alignment is not listed either: only `linewarden run` applies those.
+Thresholds hold only for the artefact that they were measured through, and those of INT8 and FP16
+only on that engine. `not_served` below a model in the record names the recipes that have none for
+it, each with the reason; `linewarden calibrate` with the `--artefact` and the `--engine` gives them
+some. Only `linewarden run` applies zones and alignment.
 
 ## Is the client right?
 
@@ -86,6 +87,20 @@ class Options:
     ir: bool = False
 
 
+@dataclass(frozen=True)
+class Served:
+    """A file of the bundle that the other runtime serves.
+
+    Attributes:
+        name: of the model there.
+        engine: the runtime, in the words of `Calibration.engine`.
+    """
+
+    name: str
+    artefact: str
+    engine: str
+
+
 class Writer(Protocol):
     """Writes the files of one runtime."""
 
@@ -98,29 +113,38 @@ class Writer(Protocol):
         """
 
 
-def write_client_record(bundle: Bundle, folder: Path, models: Mapping[str, str]) -> None:
+def write_client_record(bundle: Bundle, folder: Path, models: Sequence[Served]) -> list[str]:
     """Writes `linewarden.json` and the golden frames.
 
-    Args:
-        models: name of each served model -> its file in the bundle.
+    Returns:
+        a line for the user about each recipe without thresholds for a model.
     """
+    for model in models:
+        require_decides(bundle, model.artefact)
     manifest = bundle.manifest
+    recipes = {model.name: _recipes(bundle, model) for model in models}
     record = {
         "bundle": manifest.name,
         "manifest_seal": manifest.seal,
         "preprocessing": manifest.preprocessing.model_dump(mode="json"),
         "input": {"height": manifest.graph.height, "width": manifest.graph.width},
         "models": {
-            name: {
-                "artefact": artefact,
-                "sha256": bundle.sha256(artefact),
-                "recipes": {c.recipe: _thresholds(c) for c in _calibrations(bundle, artefact)},
+            model.name: {
+                "artefact": model.artefact,
+                "sha256": bundle.sha256(model.artefact),
+                "recipes": recipes[model.name].served,
+                "not_served": recipes[model.name].not_served,
             }
-            for name, artefact in models.items()
+            for model in models
         },
         "golden": list(_write_golden(bundle, folder)),
     }
     write_text(folder / CLIENT_RECORD, json.dumps(record, indent=2) + "\n")
+    return [
+        f"{name}: no thresholds for recipe {recipe!r}: {reason}"
+        for name, found in recipes.items()
+        for recipe, reason in found.not_served.items()
+    ]
 
 
 def preprocessing_text(bundle: Bundle) -> str:
@@ -129,14 +153,38 @@ def preprocessing_text(bundle: Bundle) -> str:
     return PREPROCESSING_TEXT.format(height=graph.height, width=graph.width)
 
 
-def _calibrations(bundle: Bundle, artefact: str) -> Iterator[Calibration]:
-    """Yields the calibrations that were measured through `artefact` and have no layout."""
+class _Recipes(NamedTuple):
+    """The recipes of a served model: thresholds, or the reason why there are none."""
+
+    served: dict[str, dict[str, Any]]
+    not_served: dict[str, str]
+
+
+def _recipes(bundle: Bundle, model: Served) -> _Recipes:
+    found = _Recipes({}, {})
     for recipe in calibrated_recipes(bundle.folder):
         mend = f"linewarden calibrate {bundle.folder} --recipe {recipe} --good FOLDER"
         calibration = bundle.read_calibration(bundle.calibration_path(recipe), mend)
-        is_of_artefact = calibration.artefact_sha256 in bundle.same_as(artefact)
-        if is_of_artefact and calibration.layout is None:
-            yield calibration
+        reason = _reason_against(bundle, calibration, model)
+        if reason:
+            found.not_served[recipe] = reason
+        else:
+            found.served[recipe] = _thresholds(calibration)
+    return found
+
+
+def _reason_against(bundle: Bundle, calibration: Calibration, model: Served) -> str:
+    """Returns why the thresholds of a calibration do not hold for a model; empty when they do."""
+    if calibration.artefact_sha256 not in bundle.same_as(model.artefact):
+        return f"they were measured through {calibration.artefact}"
+    if not calibration.fits_engine(model.engine):
+        return (
+            f"they were measured on {calibration.engine}, and {model.engine} rounds "
+            f"{calibration.artefact} otherwise"
+        )
+    if calibration.layout is not None:
+        return "it has zones or alignment, which only linewarden run applies"
+    return ""
 
 
 def _thresholds(calibration: Calibration) -> dict[str, Any]:

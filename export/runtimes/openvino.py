@@ -11,7 +11,7 @@ from pathlib import Path
 
 import openvino as ov
 
-from export.runtimes.base import README, Options, preprocessing_text, write_client_record
+from export.runtimes.base import README, Options, Served, preprocessing_text, write_client_record
 from inspection.bundle import Bundle
 from inspection.engine import GraphShape
 from inspection.engine.openvino import OpenVinoEngine, read_graph
@@ -52,8 +52,7 @@ def write_openvino(bundle: Bundle, folder: Path, options: Options) -> list[str]:
         preprocessing=preprocessing_text(bundle),
     )
     write_text(folder / README, readme)
-    write_client_record(bundle, folder, {name: options.artefact})
-    return said
+    return said + write_client_record(bundle, folder, [Served(name, options.artefact, "openvino")])
 
 
 def _check(bundle: Bundle, artefact: str, graph: Path) -> str:

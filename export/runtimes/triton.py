@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from export.runtimes.base import README, Options, preprocessing_text, write_client_record
+from export.runtimes.base import README, Options, Served, preprocessing_text, write_client_record
 from inspection.bundle import Bundle
 from inspection.engine.sidecar import PLAN, Sidecar, read_sidecar, runtime_of
 from inspection.engine.triton import HASH_PARAMETER, model_name, onnx_model_name
@@ -78,7 +78,8 @@ def write_triton(bundle: Bundle, folder: Path, options: Options) -> list[str]:
         if model.backend == "python":
             shutil.copyfile(_PYTHON_MODEL, target / _VERSION / "model.py")
         write_text(target / "config.pbtxt", _config(bundle, model))
-    write_client_record(bundle, folder, {model.name: model.source for model in models})
+    served = [Served(model.name, model.source, "triton") for model in models]
+    left_out = write_client_record(bundle, folder, served)
     descriptions = [f"- `{model.name}`: {model.description}" for model in models]
     readme = _README.format(
         name=bundle.manifest.name,
@@ -86,7 +87,7 @@ def write_triton(bundle: Bundle, folder: Path, options: Options) -> list[str]:
         preprocessing=preprocessing_text(bundle),
     )
     write_text(folder / README, readme)
-    return [f"{REPOSITORY}/{model.name}: {model.description}" for model in models]
+    return [*(f"{REPOSITORY}/{model.name}: {model.description}" for model in models), *left_out]
 
 
 def _onnx(bundle: Bundle, options: Options) -> _Model:

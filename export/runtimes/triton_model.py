@@ -39,7 +39,12 @@ class TritonPythonModel:
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.set_denormal_as_zero", "1")
-        self._session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        self._session = ort.InferenceSession(
+            content,
+            options,
+            providers=["CPUExecutionProvider"],
+            disabled_optimizers=["WeightBiasQuantization"],  # as the engine of a line does
+        )
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Answers each request; the graph has a fixed batch."""

@@ -12,6 +12,7 @@ from inspection.engine.cpu_record import (
     Compute,
     CpuEngine,
     FirstStage,
+    precision_name,
     require_here,
 )
 from inspection.engine.processor import Processor, processor_here
@@ -59,7 +60,7 @@ def chosen_here(bundle: Bundle, engine: str | None = None, artefact: str | None 
     Raises:
         BundleError: a record of this processor was changed.
         EngineError: a record belongs to another machine, or its engine is missing or older; this
-            processor would score otherwise than export did.
+            processor would score otherwise than export did; the artefact must not decide alone.
     """
     if artefact is None and engine is None:
         built = bundle.cpu_records(processor_here().folder)
@@ -78,6 +79,24 @@ def engine_of(bundle: Bundle, artefact: str) -> str:
     return listed.engine if listed is not None and is_for_processor else DEFAULT_ENGINE
 
 
+def computed_precision(bundle: Bundle, chosen: Chosen) -> str:
+    """Returns the precision that a choice computes in; that of its file where it is not known here.
+
+    ONNX Runtime and OpenVINO compute the float16 operations of a file in float32, or in BF16.
+
+    Raises:
+        BundleError: a plan does not match its sidecar.
+    """
+    sidecar = bundle.sidecar(chosen.artefact)
+    if sidecar is not None:
+        return sidecar.precision
+    listed = bundle.manifest.artefacts.get(chosen.artefact)
+    precision = "fp32" if listed is None else listed.precision
+    if chosen.engine not in get_args(CpuEngine):
+        return precision
+    return precision_name(chosen.compute, is_int8=precision == "int8")
+
+
 def obstacle_on(processor: Processor, artefact: Artefact) -> str:
     """Returns why a processor would score otherwise than export did; empty when it would not."""
     is_full_range = artefact.precision == "int8" and artefact.engine == "openvino"
@@ -86,8 +105,20 @@ def obstacle_on(processor: Processor, artefact: Artefact) -> str:
     return ""
 
 
+def require_decides(bundle: Bundle, artefact: str) -> None:
+    """Raises EngineError for an artefact that must not decide alone."""
+    listed = bundle.manifest.artefacts.get(artefact)
+    if listed is not None and listed.parity is not None and not listed.decides:
+        raise EngineError(
+            f"{bundle.folder}: {artefact} flipped {listed.parity.verdict_flips} of "
+            f"{listed.parity.frames} verdicts at export and must not decide alone; linewarden "
+            f"build {bundle.folder} uses it before the FP32 graph where that is faster"
+        )
+
+
 def _unproven(bundle: Bundle, engine: str, artefact: str) -> Chosen:
     """Returns the choice of a file that no build has proven on this processor."""
+    require_decides(bundle, artefact)
     listed = bundle.manifest.artefacts.get(artefact)
     obstacle = "" if listed is None else obstacle_on(processor_here(), listed)
     if obstacle:

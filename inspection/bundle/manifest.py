@@ -104,6 +104,14 @@ class Artefact(Strict):
     form: str | None = None
     calibrator: str | None = None
 
+    @property
+    def decides(self) -> bool:
+        """Returns False when it flipped verdicts at export: it may only go before the FP32 graph.
+
+        See decision 12; export keeps such a file for processors alone.
+        """
+        return self.parity is None or self.parity.verdict_flips == 0
+
 
 class Manifest(Sealed):
     """Identity of a bundle.

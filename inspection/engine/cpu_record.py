@@ -153,6 +153,18 @@ class CpuRecord(Vouched):
         return (self.exact,) if self.first is None else (self.first, self.exact)
 
 
+def precision_name(compute: Compute, *, is_int8: bool) -> str:
+    """Returns the name of a precision on a processor: "fp32", "bf16", "int8" or "int8-bf16".
+
+    Args:
+        compute: precision of the operations in floating point.
+        is_int8: the convolutions compute in INT8.
+    """
+    if not is_int8:
+        return compute
+    return "int8" if compute == "fp32" else f"int8-{compute}"
+
+
 def record_name(processor: Processor, precision: str) -> str:
     """Returns the name of a record in a bundle."""
     return f"{ENGINES_FOLDER}/{processor.folder}/{precision}/{CPU_RECORD}"

@@ -35,7 +35,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from export.cpu.build import Comparison, compare_on_processor
+from export.cpu.build import Comparison, CpuBuildSettings, compare_on_processor
 from export.cpu.stages import Stages, stages_around_engine
 from inspection.bundle import Bundle, open_bundle
 from inspection.config.plugins import Plugin, load_plugin
@@ -78,14 +78,8 @@ def run(args: argparse.Namespace) -> int:
     bundle = open_bundle(args.bundle)
     draw = None if args.picture is None else _drawing(args.picture)
     good = [] if args.good is None else list_images(args.good, warn)
-    found = compare_on_processor(
-        bundle,
-        good=good,
-        artefacts=args.artefact,
-        threads=args.threads,
-        times_all=True,
-        report=_say,
-    )
+    settings = CpuBuildSettings(good, args.artefact, args.threads, times_all=True)
+    found = compare_on_processor(bundle, settings, report=_say)
     native = good or [bundle.file(golden.frame) for golden in bundle.manifest.golden]
     window = bundle.manifest.preprocessing.window
     frames = [read_frame(path, window) for path in native[:_MAX_FRAMES]]

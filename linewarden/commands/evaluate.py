@@ -18,7 +18,7 @@ examples:
   linewarden evaluate bundles/flange parts/flange --json | jq .classification.macro
 
 files, in OUT (default: BUNDLE-evaluation/DATA/RECIPE):
-  result.json     all figures with counts and 95% bounds, hashes, score of each image
+  result.json     all figures with counts and 95% bounds, engines, hashes, score of each image
   report.html     figures, histogram and pictures on one page, without a network
   sheet.png       chosen parts: frame, ground truth, anomaly map, mask, outline
   histogram.png   scores of good and defective parts
@@ -41,7 +41,7 @@ from linewarden.options import (
 )
 from training.data.layout import read_data_set
 from training.evaluation_files import evaluate_to
-from training.report import figure_rows
+from training.report import engine_lines, figure_rows
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,6 +71,8 @@ def run(args: argparse.Namespace) -> int:
     print(f"{data_set.name}: {evaluation.good} good and {evaluation.defective} defective parts")
     for name, value in figure_rows(evaluation):
         print(f"  {name:<28} {value}")
+    for line in engine_lines(evaluation):
+        print(f"engine: {line}")
     for line in classification_lines(evaluation.classification, "parts"):
         print(line)
     for doubt in evaluation.doubts:

@@ -9,7 +9,9 @@ the same frames, one and three at a time.
 --precision adds artefacts of lower precision. Measurement decides which nodes stay in
 FP32: no verdict may flip on the same frames. The command leaves out an artefact that
 flips verdicts or, where it can be timed here, is not faster; the manifest has the
-figures. The good images of the training calibrate INT8.
+figures. INT8 for a processor may flip verdicts: it then is for 'linewarden build' alone,
+which lets it pass clearly good parts before FP32, and no other command runs it. The good
+images of the training calibrate INT8.
 
 examples:
   linewarden export runs/flange bundles/flange

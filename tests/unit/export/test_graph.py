@@ -9,6 +9,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+import export.graph
 from export.graph import (
     build_graph,
     check_graph,
@@ -62,6 +63,16 @@ def test_it_computes_what_the_model_computes(tmp_path: Path, score: str) -> None
     scale = float(expected.maps.abs().max())
     assert abs(float(got.scores[0]) - float(expected.scores[0])) < 1e-5 * max(scale, 1)
     assert np.abs(got.maps - expected.maps.numpy()).max() < 1e-5 * scale
+
+
+def test_a_graph_tells_nothing_of_the_machine_that_exported_it() -> None:
+    graph = build_graph(model(segmentation_channels=24))
+    content = graph.SerializeToString(deterministic=True)
+    assert str(Path(torch.__file__).parent).encode() not in content
+    assert str(Path(export.graph.__file__).parent).encode() not in content
+    assert b"stack_trace" not in content
+    assert (graph.ir_version, graph.opset_import[0].version) == (9, 19)
+    assert len({node.name for node in graph.graph.node} - {""}) == len(graph.graph.node)
 
 
 def test_the_open_batch_gives_each_image_its_own_result(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from onnx import TensorProto, helper
 
 from export.runtimes import RUNTIMES, Options, writer_for
 from inspection.bundle import Bundle
-from inspection.bundle.manifest import GraphIO
+from inspection.bundle.manifest import GraphIO, Parity
 from inspection.errors import BundleError, ConfigError, EngineError
 from inspection.images import read_image
 from inspection.preprocess import Preprocessing, preprocess
@@ -98,9 +98,52 @@ def test_thresholds_of_another_artefact_are_left_out(name: str, bundle: Bundle, 
         pytest.importorskip("openvino")
     measured = bundle.calibration("default", "model.onnx")
     bundle.add_calibration(measured.model_copy(update={"artefact_sha256": "b" * 64}))
-    writer_for(name)(bundle, out, Options())
-    (model,) = record_in(out)["models"].values()
+    said = writer_for(name)(bundle, out, Options())
+    ((served, model),) = record_in(out)["models"].items()
     assert model["recipes"] == {}
+    assert model["not_served"] == {"default": "they were measured through model.onnx"}
+    assert said[-1] == (
+        f"{served}: no thresholds for recipe 'default': they were measured through model.onnx"
+    )
+
+
+INT8 = "model.int8.onnxruntime.onnx"
+
+
+def with_int8(bundle: Bundle, engine: str, flips: int = 0) -> Bundle:
+    """Adds an INT8 file, and thresholds that were measured through it on an engine."""
+    measured = bundle.calibration("default", "model.onnx")
+    parity = Parity(
+        frames=9, score=0.01, map=0.01, score_range=1.0, verdict_flips=flips, threshold=0.5
+    )
+    listed = golden_bundle.artefact("int8", "onnxruntime").model_copy(update={"parity": parity})
+    bundle = golden_bundle.with_artefacts(bundle, {INT8: listed})
+    of_file = {"artefact": INT8, "artefact_sha256": bundle.sha256(INT8), "engine": engine}
+    bundle.add_calibration(measured.model_copy(update=of_file))
+    return bundle
+
+
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime", "triton"])
+def test_thresholds_of_another_engine_are_left_out(engine: str, bundle: Bundle, out: Path) -> None:
+    bundle = with_int8(bundle, engine)
+    said = writer_for("triton")(bundle, out, Options(artefact=INT8))
+    (model,) = record_in(out)["models"].values()
+    if engine == "triton":
+        assert list(model["recipes"]) == ["default"]
+        assert model["not_served"] == {}
+        return
+    reason = f"they were measured on {engine}, and triton rounds {INT8} otherwise"
+    assert (model["recipes"], model["not_served"]) == ({}, {"default": reason})
+    assert said[-1] == f"tiny_onnx: no thresholds for recipe 'default': {reason}"
+
+
+@pytest.mark.parametrize("name", sorted(RUNTIMES))
+def test_a_file_for_a_first_stage_is_not_served_alone(name: str, bundle: Bundle, out: Path) -> None:
+    if name == "openvino":
+        pytest.importorskip("openvino")
+    bundle = with_int8(bundle, "onnxruntime", flips=2)
+    with pytest.raises(EngineError, match="flipped 2 of 9 verdicts at export and must not decide"):
+        writer_for(name)(bundle, out, Options(artefact=INT8))
 
 
 def test_a_changed_calibration_is_refused(bundle: Bundle, out: Path) -> None:

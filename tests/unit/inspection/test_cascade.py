@@ -163,6 +163,12 @@ def test_a_score_is_off_by_the_margin_of_a_first_stage_alone(tiny_bundle: Bundle
     assert cascade(tiny_bundle, Scoring(0.1), Scoring(0.1), margin=0.25).margin == 0.25
 
 
+def test_other_thresholds_need_another_inspector(tiny_bundle: Bundle) -> None:
+    inspector = cascade(tiny_bundle, Scoring(0.1), Scoring(0.1))
+    with pytest.raises(AttributeError, match="calibration"):
+        inspector.calibration = inspector.calibration  # type: ignore[misc]
+
+
 def test_the_identity_of_a_verdict_names_its_stage(tiny_bundle: Bundle) -> None:
     identity = cascade(tiny_bundle, Scoring(0.1), Scoring(0.1)).identity
     assert identity.early_sha256 == "early"

@@ -52,6 +52,22 @@ def test_grey_becomes_three_equal_channels() -> None:
     assert np.array_equal(prepared, np.repeat(frame[:, :, None], 3, axis=2))
 
 
+@pytest.mark.parametrize("shape", [(64, 64, 1), (1, 64, 64, 1), (64, 64, 3), (64,), ()])
+def test_grey_frames_have_two_axes(shape: tuple[int, ...]) -> None:
+    message = f"the frame has shape {shape} and the model was trained on grey (H, W) frames"
+    with pytest.raises(FrameError, match=re.escape(message)):
+        preprocess(np.zeros(shape, np.uint8), taught(64, 64, channels=1))
+
+
+def test_a_frame_with_gaps_in_memory_is_the_same_frame() -> None:
+    frame = np.random.default_rng(0).integers(0, 256, (129, 131, 3), dtype=np.uint8)
+    for view in (frame[::-1, ::2], frame[..., ::-1], frame.transpose(1, 0, 2)):
+        spec = taught(*view.shape[:2])
+        prepared = preprocess(view, spec)
+        assert prepared.flags["C_CONTIGUOUS"]
+        assert np.array_equal(prepared, preprocess(np.ascontiguousarray(view), spec))
+
+
 def test_crop_comes_before_the_resize() -> None:
     frame = np.zeros((200, 300, 3), np.uint8)
     frame[40:168, 100:228] = 255
@@ -77,12 +93,6 @@ def test_crop_comes_before_the_resize() -> None:
 def test_a_frame_that_does_not_fit_is_refused_by_name(frame: np.ndarray, message: str) -> None:
     with pytest.raises(FrameError, match=re.escape(message)):
         preprocess(frame, taught(64, 64))
-
-
-@pytest.mark.parametrize("shape", [(64,), (64, 64, 1), (1, 64, 64, 1)])
-def test_a_grey_frame_has_two_axes(shape: tuple[int, ...]) -> None:
-    with pytest.raises(FrameError, match=re.escape(f"has shape {shape}")):
-        preprocess(np.zeros(shape, np.uint8), taught(64, 64, channels=1))
 
 
 def test_a_range_of_sizes_is_accepted_when_it_was_taught() -> None:

@@ -11,18 +11,23 @@ import cv2
 import numpy as np
 import pytest
 
+from inspection.bundle import Chosen
+from inspection.engine.cpu_record import FirstStage, Margin
+from inspection.engine.sidecar import AccuracyGate
 from inspection.errors import CameraError, ConfigError
 from inspection.files import sha256_of
 from inspection.images import NameExpression
 from inspection.inspector import Inspector
+from inspection.opening import EarlyPass
 from inspection.preprocess import Crop, Preprocessing
 from inspection.verdict import Verdict
 from reports.classification import classification
 from training.data.data_set import DataSet, Sample
-from training.evaluation import Evaluation, Rate, SampleResult, evaluate, rate_of
+from training.evaluation import Evaluation, RanEngine, Rate, SampleResult, evaluate, rate_of
 from training.evaluation_files import evaluate_to
 from training.inspected import inspect_samples, truth_at_map_size
 from training.metrics import aupro, auroc, average_precision, best_f1
+from training.report import engine_lines, figure_rows
 
 MakeInspector = Callable[..., Inspector]
 MakeDataSet = Callable[[dict[str, int]], DataSet]
@@ -39,6 +44,68 @@ def evaluated(inspector: Inspector, data_set: DataSet) -> Evaluation:
 
 def bounds(rate: Rate) -> list[float]:
     return [rate.rate, rate.low, rate.high]
+
+
+def cascade_of(inspector: Inspector) -> Inspector:
+    """Puts a first stage before an inspector: scores up to 0.3 pass early."""
+    sha256 = inspector.bundle.sha256("model.onnx")
+    gate = AccuracyGate(
+        frames=1, score=0.0, map=0.0, relative=0.0, tolerance=0.1, verdict_flips=0, threshold=0.5
+    )
+    first = FirstStage(
+        engine="openvino",
+        engine_version="1",
+        artefact="model.onnx",
+        artefact_sha256=sha256,
+        compute="bf16",
+        gate=gate,
+        margin=Margin(width=0.2, seen_to=9.0),
+        second_look=0.0,
+    )
+    (engine,) = inspector.engines
+    return Inspector(
+        inspector.bundle,
+        inspector.calibration,
+        engine,
+        early=EarlyPass(engine, first.margin, first.identity),
+        chosen=Chosen("onnxruntime", "model.onnx", first=first),
+    )
+
+
+def test_both_stages_are_named_with_the_share_of_early_passes(
+    make_inspector: MakeInspector, make_data_set: MakeDataSet
+) -> None:
+    inspector, data_set = cascade_of(make_inspector()), make_data_set(PARTS)
+    found = evaluated(inspector, data_set)
+    sha256 = inspector.bundle.sha256("model.onnx")
+    of_model = {"artefact": "model.onnx", "artefact_sha256": sha256}
+    assert found.engines == (
+        RanEngine(engine="openvino", precision="bf16", verdicts=1, **of_model),
+        RanEngine(engine="onnxruntime", precision="fp32", verdicts=5, **of_model),
+    )
+    assert found.early_pass_rate == rate_of(1, 6)  # good/1, whose score is 0.2
+    assert dict(figure_rows(found))["Passed early"].split(maxsplit=1) == [
+        "16.7%",
+        (
+            "1 of 6 images, by model.onnx on openvino in bf16; model.onnx on onnxruntime in fp32 "
+            "judged the others"
+        ),
+    ]
+    line = f"model.onnx on openvino in bf16, SHA-256 {sha256}; verdicts: 1"
+    assert engine_lines(found)[0] == line
+
+
+def test_an_engine_alone_passes_nothing_early(
+    make_inspector: MakeInspector, make_data_set: MakeDataSet
+) -> None:
+    inspector = make_inspector()
+    inspector.chosen = Chosen("openvino", "model.onnx")
+    found = evaluated(inspector, make_data_set(PARTS))
+    assert [(one.engine, one.precision, one.verdicts) for one in found.engines] == [
+        ("openvino", "fp32", 6)
+    ]
+    assert found.early_pass_rate is None
+    assert "Passed early" not in dict(figure_rows(found))
 
 
 class TestFigures:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from inspection.bundle import Chosen
 from inspection.inspector import Inspector
 from inspection.verdict import Verdict
 from tests.doubles.html_page import Page
@@ -32,6 +33,19 @@ def evaluated(make_inspector: MakeInspector, make_data_set: MakeDataSet) -> Eval
 def written(path: Path, evaluated: Evaluated, **options: object) -> str:
     write_report(path / "report.html", "Flanges", *evaluated, **options)  # type: ignore[arg-type]
     return (path / "report.html").read_text()
+
+
+def test_the_page_names_each_engine(
+    make_inspector: MakeInspector, make_data_set: MakeDataSet, tmp_path: Path
+) -> None:
+    inspector = make_inspector()
+    inspector.chosen = Chosen("openvino", "model.onnx")
+    inspected = inspect_samples(inspector, make_data_set(PARTS).test)
+    evaluation = evaluate(inspector, "parts", inspected)
+    text = Page(written(tmp_path, (evaluation, inspected))).text
+    at = text.index("engine")
+    assert text[at + 1].startswith("model.onnx on openvino in fp32, SHA-256 ")
+    assert text[at + 1].endswith("; verdicts: 6")
 
 
 class TestPage:

@@ -16,9 +16,15 @@ from calibration.calibrate import CalibrationSettings, calibrate
 from calibration.thresholds import CalibrationTargets
 from export.cpu import build as cpu_build
 from export.cpu import proof as cpu_proof
-from export.cpu.build import CpuBuilt, build_for_processor, compare_on_processor, has_choice
+from export.cpu.build import (
+    CpuBuildSettings,
+    CpuBuilt,
+    build_for_processor,
+    compare_on_processor,
+    has_choice,
+)
 from export.cpu.candidates import candidates_for
-from export.cpu.margins import FEWEST_GOOD, FirstLook
+from export.precision.margins import FEWEST_GOOD, FirstLook
 from export.timing import Image
 from inspection.bundle import Bundle, Chosen, chosen_here, engine_of, open_bundle
 from inspection.bundle.adoption import adopt
@@ -59,7 +65,9 @@ def _here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def build(bundle: Bundle, times_ms: dict[str, float], good: Sequence[Path] = ()) -> CpuBuilt:
     good = good or good_images(bundle.folder.with_name("proof"), FEWEST_GOOD)
-    return build_for_processor(bundle, good=good, stopwatch=processors.Stopwatch(times_ms))
+    return build_for_processor(
+        bundle, CpuBuildSettings(good), stopwatch=processors.Stopwatch(times_ms)
+    )
 
 
 def good_images(folder: Path, count: int) -> list[Path]:
@@ -296,6 +304,27 @@ def test_an_artefact_alone_runs_on_the_engine_that_it_is_made_for(
         chosen_here(bundle, artefact=own)
 
 
+def test_a_file_that_flips_alone_goes_before_fp32_only(bundle: Bundle) -> None:
+    parity = bundle.manifest.parity.model_copy(update={"frames": 9, "verdict_flips": 2})
+    listed = golden_bundle.artefact("int8", "onnxruntime")
+    bundle = golden_bundle.with_artefacts(
+        bundle, {INT8: listed.model_copy(update={"parity": parity})}
+    )
+    reason = f"{INT8} flipped 2 of 9 verdicts at export and must not decide alone; linewarden build"
+    for engine in (None, "openvino", "triton"):
+        with pytest.raises(EngineError, match=reason):
+            chosen_here(bundle, engine, INT8)
+    chosen, remarks = artefacts_here(bundle, None)
+    assert list(chosen) == ["model.onnx"]
+    assert remarks == [
+        f"{INT8}: not run, it is for linewarden build alone, which proves it before the FP32 graph"
+    ]
+    built = build(bundle, {INT8: 1.0, "": 4.0})
+    assert built.record.first is not None
+    assert built.record.first.artefact == INT8
+    assert [run.wrong for run in runs_of_choice(bundle, golden_frames(bundle))] == [(), ()]
+
+
 def test_thresholds_of_a_lower_precision_hold_for_their_engine_alone(
     bundle: Bundle, tmp_path: Path
 ) -> None:
@@ -484,7 +513,7 @@ def test_a_comparison_times_what_a_build_refuses_and_writes_nothing(
     monkeypatch.setattr(cpu_proof, "_beyond_budget", lambda one, _: "no" * (one.compute == "bf16"))
     before = sorted(bundle.folder.rglob("*"))
     stopwatch = processors.Stopwatch(FASTEST_BF16)
-    found = compare_on_processor(bundle, times_all=True, stopwatch=stopwatch)
+    found = compare_on_processor(bundle, CpuBuildSettings(times_all=True), stopwatch=stopwatch)
     assert [trial.median_ms for trial in found.record.trials] == [5.0, 4.0, 1.0]
     assert found.first is found.exact
     assert found.exact.engine == found.record.exact.engine == "openvino"

@@ -1,5 +1,6 @@
 """INT8: graphs for TensorRT and for ONNX Runtime, and the images that calibrate them."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization.calibrate import TensorsData
 
+from export.graph import save_graph
 from export.precision.build_variants import (
     build_int8_for_onnxruntime,
     build_int8_for_openvino,
@@ -37,6 +39,7 @@ from export.precision.ranges import (
     with_pixel_ends,
 )
 from export.precision.training_images import calibration_images
+from inspection.engine import GraphShape, engine_class
 from inspection.errors import BundleError, EngineError
 from inspection.files import sha256_of
 from inspection.images import encode_png
@@ -78,6 +81,52 @@ def test_few_channels_and_what_stands_behind_a_transpose_are_left_out() -> None:
     ):
         assert variant.graph is None
         assert variant.possible == 0
+
+
+def test_onnxruntime_keeps_the_biases_of_a_graph_for_tensorrt(tmp_path: Path) -> None:
+    def chain(nodes: list[onnx.NodeProto], weights: Weights) -> None:
+        second, third = (n for n in nodes if n.output[0] in {"second", "third"})
+        second.input.append("b3")
+        third.input[0] = "second"
+        weights["w2"] *= 1e-3  # their scale times that of the input is too small for FP16
+        del nodes[6:8]
+
+    graph = tiny_convnet.graph(chain)
+    half = lowerable_nodes(graph, has_backbone=False)
+    quantised = quantise(graph, ["second", "third"], ranges(graph), TENSORRT)
+    made = to_half(quantised, frozenset(half) | quantiser_nodes(quantised, half))
+    save_graph(made, tmp_path / "model.onnx")
+    image = tiny_convnet.images(1)[0]
+    expected, _ = tiny_convnet.run(graph, image)
+    shape = GraphShape(tiny_convnet.SIZE, tiny_convnet.SIZE)
+    with closing(engine_class("onnxruntime")(tmp_path / "model.onnx", shape, threads=1)) as engine:
+        assert float(engine.infer(image).scores[0]) == pytest.approx(expected, rel=0.02)
+
+
+def test_openvino_averages_what_is_not_quantised() -> None:
+    def average(nodes: list[onnx.NodeProto], _: Weights) -> None:
+        pool = helper.make_node(
+            "AveragePool",
+            ["second"],
+            ["pooled"],
+            kernel_shape=[3, 3],
+            pads=[1, 1, 1, 1],
+            count_include_pad=1,
+        )
+        place = next(n for n, node in enumerate(nodes) if "second" in node.input)
+        nodes[place].input[:] = ["pooled" if x == "second" else x for x in nodes[place].input]
+        nodes.insert(place, pool)
+
+    graph = tiny_convnet.graph(average)
+    made = quantise(graph, ["second", "third"], ranges(graph), OPENVINO)
+    onnx.checker.check_model(made, full_check=True)
+    (pool,) = [node for node in made.graph.node if node.op_type == "AveragePool"]
+    assert list(pool.input) == ["second"]  # whose values are of both signs
+    read = {name for node in made.graph.node for name in node.input}
+    pairs = [n for n in made.graph.node if n.op_type in {"QuantizeLinear", "DequantizeLinear"}]
+    assert pairs
+    assert all(node.output[0] in read for node in pairs)
+    assert tiny_convnet.judge(graph).judge(made).is_within(INT8_BUDGET)
 
 
 @pytest.mark.parametrize("calibrator", CALIBRATORS)

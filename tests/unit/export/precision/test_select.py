@@ -16,6 +16,7 @@ from export.precision import build_variants
 from export.precision.build_variants import Variant
 from export.precision.fp16 import to_half
 from export.precision.judge import Judge
+from export.precision.margins import FirstLook
 from export.precision.nodes import lowerable_nodes
 from export.precision.outcome import FP16_BUDGET, INT8_BUDGET, Budget, Expected, Outcome
 from export.precision.select import (
@@ -25,6 +26,7 @@ from export.precision.select import (
     INT8_OPENVINO_ARTEFACT,
     INT8_TENSORRT_ARTEFACT,
     Selection,
+    Source,
     refusal,
     select_artefacts,
 )
@@ -56,14 +58,14 @@ FLIPPING = Outcome(PARITY.model_copy(update={"verdict_flips": 1}), good=0.1, map
 
 
 def select(folder: Path, judge: Judge, *precisions: str) -> Selection:
-    return select_artefacts(
-        tiny_convnet.graph(),
-        judge,
-        folder,
-        precisions=precisions,
-        images=tiny_convnet.images(),
-        has_backbone=True,
-    )
+    return select_artefacts(source_of(tiny_convnet.graph(), judge), folder, precisions)
+
+
+def source_of(
+    graph: onnx.ModelProto, judge: Judge, images: Sequence[Image] | None = None
+) -> Source:
+    shown = tiny_convnet.images() if images is None else images
+    return Source(graph, judge, shown, has_backbone=True)
 
 
 @pytest.mark.parametrize(
@@ -194,20 +196,55 @@ def test_a_model_that_any_rounding_flips_stays_in_fp32(tmp_path: Path) -> None:
     assert describe(refused).startswith("0 of 2 nodes in int8, qdq-int8-symmetric")
 
 
+class Flipping(Clocked):
+    """A judge that sees one verdict flip with every graph."""
+
+    passed: tuple[str, ...] = ()
+
+    def judge(self, graph: onnx.ModelProto, engine: str = "onnxruntime") -> Outcome:
+        """Returns the outcome, with a flip."""
+        found = super().judge(graph, engine)
+        return replace(found, parity=found.parity.model_copy(update={"verdict_flips": 1}))
+
+    def keeps(self, graph: onnx.ModelProto, budget: Budget) -> bool:
+        """Returns as `judge` finds."""
+        return self.judge(graph).is_within(budget)
+
+    def first_look(self, graph: onnx.ModelProto, engine: str) -> FirstLook:
+        """Returns the look, with the frames that it would pass."""
+        return super().first_look(graph, engine)._replace(wrongly_passed=self.passed)
+
+
+@pytest.mark.parametrize("passed", [(), ("black",)])
+def test_int8_that_flips_is_for_a_first_stage_on_a_processor_alone(
+    passed: tuple[str, ...], tmp_path: Path
+) -> None:
+    exact = tiny_convnet.judge(tiny_convnet.graph())
+    judge = Flipping(exact.frames, good=3, threshold=exact.threshold)
+    judge.passed = passed
+    got = select(tmp_path, judge, "int8")
+    processor = {INT8_ONNXRUNTIME_ARTEFACT, INT8_OPENVINO_ARTEFACT}
+    assert set(got.refused) == {INT8_TENSORRT_ARTEFACT, *(processor if passed else ())}
+    assert set(got.artefacts) == (set() if passed else processor)
+    assert {path.name for path in tmp_path.iterdir()} == set(got.artefacts)
+    for name in processor:
+        entry = {**got.artefacts, **got.refused}[name]
+        assert not entry.decides
+        assert entry.remark.startswith(
+            "before FP32 it would pass black"
+            if passed
+            else "only for linewarden build, which lets it pass clearly good parts before FP32; "
+        )
+
+
 def test_what_tensorrt_refuses_of_the_model_is_said_once_for_each(tmp_path: Path) -> None:
     def turn_the_pixels(nodes: list[onnx.NodeProto], _: object) -> None:
         nodes.insert(0, helper.make_node("Transpose", ["input"], ["turned"], perm=[0, 2, 1, 3]))
         nodes[1].input[0] = "turned"
 
     graph = tiny_convnet.graph(turn_the_pixels)
-    got = select_artefacts(
-        graph,
-        tiny_convnet.judge(graph),
-        tmp_path,
-        precisions=("fp16", "int8"),
-        images=tiny_convnet.images(),
-        has_backbone=True,
-    )
+    source = source_of(graph, tiny_convnet.judge(graph))
+    got = select_artefacts(source, tmp_path, ("fp16", "int8"))
     reason = (
         "tensorrt does not take this model: types that some engines do not take: ['turned (UINT8)']"
     )
@@ -235,15 +272,8 @@ def with_resizing(nodes: list[onnx.NodeProto], weights: dict[str, npt.NDArray[np
 def only_here(
     folder: Path, judge: Judge, graph: onnx.ModelProto, images: Sequence[Image]
 ) -> Selection:
-    return select_artefacts(
-        graph,
-        judge,
-        folder,
-        precisions=("fp32", "int8"),
-        images=images,
-        has_backbone=True,
-        is_for_here=True,
-    )
+    source = source_of(graph, judge, images)
+    return select_artefacts(source, folder, ("fp32", "int8"), is_for_here=True)
 
 
 @pytest.mark.parametrize("ratio", [0.5, 1.0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from export.cpu.margins import first_look
+from export.precision.margins import first_look
 from export.precision.outcome import Expected
 from inspection.engine import Prediction
 
