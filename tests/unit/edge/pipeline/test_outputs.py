@@ -14,6 +14,7 @@ import pytest
 from edge.line.base import NotTakenError, StationState
 from edge.part.record import NOT_KNOWN, InspectionRecord, Told
 from edge.part.trigger import Trigger
+from edge.pipeline import delivery
 from edge.pipeline import outputs as outputs_module
 from edge.pipeline.outputs import QUEUE_MAX, OutputThread
 from edge.pipeline.pipeline import Pipeline
@@ -94,13 +95,13 @@ class Running:
 
 def test_an_output_that_hangs_costs_the_others_nothing() -> None:
     hangs, healthy = Hangs(), FakeOutput()
-    with Running(FakeOutput(hangs), healthy, limit_s=0.5) as running:
+    with Running(FakeOutput(hangs), healthy, limit_s=1.0) as running:
         for _ in range(30):
             running.fire()
         wait_for(lambda: len(running.line.records) == 30, GENEROUS_S)
         status = running.pipeline.status()
         assert not status.outputs["output 0"].is_up
-        assert status.outputs["output 0"].why == "the output hangs: no answer within 0.5 s"
+        assert status.outputs["output 0"].why == "the output hangs: no answer within 1 s"
         assert (status.stalled, status.faults) == ((), ())
         assert not status.is_ready
         assert running.pipeline.state is StationState.READY
@@ -144,7 +145,10 @@ def test_an_output_that_takes_no_verdict_is_down_although_it_can_be_opened(
     assert told[1:] == ["output 0: works again; 3 verdicts were not delivered"]
 
 
-def test_a_record_that_waits_for_an_output_is_pending_before() -> None:
+def test_a_record_that_waits_for_an_output_is_pending_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(delivery, "_GRACE_S", 0.5)  # enough for the healthy output to answer
     hangs, pending = Hangs(), list[InspectionRecord]()
     with Running(FakeOutput(hangs), FakeOutput(), on_pending=pending.append) as running:
         running.fire()
@@ -245,7 +249,7 @@ def test_a_verdict_whose_note_comes_too_late_leaves_as_no_verdict_at_the_deadlin
         unnoted.append(noted)
 
     output = FakeOutput()
-    with Running(output, deadline_ms=100.0, on_verdict=never) as running:
+    with Running(output, deadline_ms=500.0, on_verdict=never) as running:
         running.fire()
         for noted in unnoted:
             noted()  # too late: it must not be told twice
@@ -274,11 +278,14 @@ def test_an_output_that_falls_behind_gives_up_what_waits_and_shows_fault_for_a_m
     slow._on_send = hangs
     with Running(slow, healthy) as running:
         wait_for(lambda: StationState.READY in slow.shown, GENEROUS_S)
-        for _ in range(6):
+        before = len(slow.shown)
+        running.fire()
+        assert hangs.is_in.wait(GENEROUS_S)  # out of its queue, where the others wait
+        for _ in range(5):
             running.fire()
         hangs.go_on.set()
         wait_for(lambda: len(running.line.records) == 6, GENEROUS_S)
-        wait_for(lambda: slow.shown[-1] is StationState.FAULT, GENEROUS_S)
+        wait_for(lambda: StationState.FAULT in slow.shown[before:], GENEROUS_S)
         wait_for(lambda: slow.shown[-1] is StationState.READY, GENEROUS_S)
         running.fire()
         wait_for(lambda: len(running.line.records) == 7, GENEROUS_S)
@@ -337,7 +344,9 @@ def test_no_verdict_is_told_between_those_given_up_and_the_fault_that_counts_ane
     slow.shown = events  # type: ignore[assignment]
     with Running(slow, healthy) as running:
         wait_for(lambda: StationState.READY in events, GENEROUS_S)
-        for _ in range(6):  # one is being told, three are given up, two wait
+        running.fire()
+        assert hangs.is_in.wait(GENEROUS_S)
+        for _ in range(5):  # beside the one that is being told: three are given up, two wait
             running.fire()
         hangs.go_on.set()
         wait_for(lambda: len(running.line.records) == 6, GENEROUS_S)
