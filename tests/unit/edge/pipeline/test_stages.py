@@ -200,11 +200,17 @@ def test_a_stop_does_not_wait_for_a_lost_camera() -> None:
     assert running.summary.triggers == 1
 
 
+def is_exposing(line: Line) -> bool:
+    """Whether the exposure has not ended yet, also where its frame has come."""
+    return line.pipeline._exposures["main"]._is_busy.locked()
+
+
 def test_parts_announced_by_a_command_expose_the_camera() -> None:
     camera = LiveCamera()
     line = Line([View("main", camera, FakeInspector(), camera.give)], trigger=SoftwareTrigger())
     with Running(line) as running:
         for number in range(5):
+            wait_until(lambda: not is_exposing(line))
             assert line.pipeline.fire(f"part {number}") is not None
             running.wait_for(number + 1)
     assert [record.part_id for record in line.records] == [f"part {n}" for n in range(5)]
@@ -616,6 +622,7 @@ def test_a_disk_that_hangs_keeps_no_trigger_and_no_camera_waiting(
         told = len(line.records)
         for _ in range(3):
             parts = len(inspected)
+            wait_until(lambda: not is_exposing(line))
             button.pressed.put(Firing())
             wait_until(lambda parts=parts: len(inspected) > parts)  # type: ignore[misc]
         wait_until(lambda: len(line.records) == told + 3)
