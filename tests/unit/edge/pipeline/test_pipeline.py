@@ -233,7 +233,7 @@ def test_an_output_that_hangs_ends_the_line_with_every_record() -> None:
     def hang(_record: InspectionRecord) -> None:
         go_on.wait(GENEROUS_S)
 
-    line = Line(FakeCamera(*[None] * 5), outputs=[FakeOutput(hang)], limit_s=0.2)
+    line = Line(FakeCamera(*[None] * 5), outputs=[FakeOutput(hang)], limit_s=1.0)
     summary = line.pipeline.run()
     go_on.set()
     identities = {record.trigger_id for record in line.records}
@@ -248,7 +248,7 @@ def test_a_line_whose_only_output_hangs_says_so_and_goes_on() -> None:
     def hang(_record: InspectionRecord) -> None:
         go_on.wait(GENEROUS_S)
 
-    line = Line(FakeCamera(*[None] * 100), outputs=[FakeOutput(hang)], limit_s=0.2)
+    line = Line(FakeCamera(*[None] * 100), outputs=[FakeOutput(hang)], limit_s=1.0)
     summary = line.pipeline.run()
     go_on.set()
     assert len(line.records) == summary.triggers == 100
