@@ -38,6 +38,7 @@ __all__ += ["free_port", "wait_for"]
 
 ACKNOWLEDGE_REGISTER = 40
 DATA_BLOCK, ACKNOWLEDGE_BYTE = 10, 30
+TRAVEL_MS = 400.0  # to the gate, longer than a busy machine needs for a verdict
 
 
 LINES: dict[GpioRole, str] = {
@@ -158,7 +159,7 @@ class Pins(SimulatedPins, Peer):
             "lines": LINES,
             "pulse_ms": 10.0,
             "gap_ms": 2.0,
-            "gate": GateConfig(travel_ms=60.0, pulse_ms=10.0, tolerance=1000.0, unseen="pass"),
+            "gate": GateConfig(travel_ms=TRAVEL_MS, pulse_ms=10.0, tolerance=1000.0, unseen="pass"),
             "timeout_ms": 2000.0,
         }
         config = GpioConfig.model_validate(defaults | settings)

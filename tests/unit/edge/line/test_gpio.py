@@ -20,7 +20,7 @@ from edge.part.record import InspectionRecord
 from inspection.errors import LineError
 from inspection.verdict import Verdict
 from tests.doubles.conveyor import Counter
-from tests.doubles.line_peers import Pins, wait_for
+from tests.doubles.line_peers import TRAVEL_MS, Pins, wait_for
 
 MakeRecord = Callable[..., InspectionRecord]
 LATE_MS = 5000.0  # of a machine that is busy
@@ -42,7 +42,7 @@ def gpio(pins: Pins) -> Iterator[Gpio]:
 
 
 def gate(**settings: Any) -> GateConfig:
-    defaults = {"travel_ms": 60.0, "pulse_ms": 10.0, "tolerance": 1000.0, "unseen": "pass"}
+    defaults = {"travel_ms": TRAVEL_MS, "pulse_ms": 10.0, "tolerance": 1000.0, "unseen": "pass"}
     return GateConfig.model_validate(defaults | settings)
 
 
@@ -146,13 +146,13 @@ def test_the_gate_opens_a_time_after_the_frame(
     wait_for(lambda: len(edges(pins, "GATE")) == 2)
     (opened, _), (shut, _) = edges(pins, "GATE")
     after_ms = opened + (pins.history[0][0] - sent_ns) / 1e6
-    assert 60 - 12.5 <= after_ms < LATE_MS
+    assert TRAVEL_MS - 12.5 <= after_ms < LATE_MS
     assert 9 < shut - opened < LATE_MS
 
 
 def test_the_gate_lets_a_pass_through(pins: Pins, gpio: Gpio, make_record: MakeRecord) -> None:
     gpio.send(make_record(1, Verdict.PASS))
-    time.sleep(0.09)
+    time.sleep(TRAVEL_MS / 1e3)
     assert edges(pins, "GATE") == []
 
 
