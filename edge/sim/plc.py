@@ -22,7 +22,7 @@ else:
     modbus_client, modbus_server = Sdk("pymodbus.client"), Sdk("pymodbus.server")
     simulator = Sdk("pymodbus.simulator")
 
-_START_S = 5.0
+_START_S = 20.0
 _HUNG_S = 0.005  # between two looks whether a hung PLC runs again
 _INSTALL = "pip install 'linewarden[modbus]'"
 

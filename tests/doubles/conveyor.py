@@ -6,10 +6,15 @@ from inspection.errors import LineError
 
 
 class Counter:
-    """An encoder that the test turns."""
+    """An encoder that the test turns.
+
+    Attributes:
+        looks: how often its position was asked for.
+    """
 
     def __init__(self) -> None:
         self.at = 0
+        self.looks = 0
         self.is_open = False
         self.error: LineError | None = None
 
@@ -17,6 +22,7 @@ class Counter:
         self.is_open = True
 
     def position(self) -> int:
+        self.looks += 1
         if self.error is not None:
             raise self.error
         return self.at

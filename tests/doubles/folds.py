@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import onnxruntime
 import torch
 from torch import Tensor, nn
@@ -26,8 +27,10 @@ def assert_folded(model: AnomalyModel, deployed: nn.Module, images: Tensor) -> N
 
 def assert_exported(
     model: AnomalyModel, images: Tensor, *, map_rtol: float = 1e-4, map_atol: float = 0.0
-) -> None:
+) -> onnx.ModelProto:
     """Compares the graph of a model, in ONNX Runtime, with the model: scores to 1e-4 of each.
+
+    Returns the graph.
 
     Args:
         images: (N, H, W, 3) uint8.
@@ -40,3 +43,4 @@ def assert_exported(
         expected = model(images)
     np.testing.assert_allclose(scores, expected.scores.numpy(), rtol=1e-4)
     np.testing.assert_allclose(maps, expected.maps.numpy(), rtol=map_rtol, atol=map_atol)
+    return graph

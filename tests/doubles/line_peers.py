@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from edge.sim.plc import Plc, Registers
 from edge.sim.poller import OpcUaClient, Poller, PollingPlc
 from edge.sim.receiver import Receiver as SimulatedReceiver
 from inspection.errors import LineError
+from tests.doubles.waiting import wait_for
 
 __all__ = ["ACKNOWLEDGE_REGISTER", "BLOCK", "Broker", "File", "Peer", "Pins", "PlcClient"]
 __all__ += ["LogixPlc", "PlcServer", "Receiver", "S7Plc", "Seen", "UaClient", "closing"]
@@ -37,6 +38,7 @@ __all__ += ["free_port", "wait_for"]
 
 ACKNOWLEDGE_REGISTER = 40
 DATA_BLOCK, ACKNOWLEDGE_BYTE = 10, 30
+TRAVEL_MS = 400.0  # to the gate, longer than a busy machine needs for a verdict
 
 
 LINES: dict[GpioRole, str] = {
@@ -66,13 +68,6 @@ class Peer(Machine):
 
     def meet(self) -> None:
         """Wait until it is connected to the station, where that is up to it."""
-
-
-def wait_for(condition: Callable[[], object], limit_s: float = 5.0) -> None:
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.002)
 
 
 class PlcServer(Plc, Peer):
@@ -164,8 +159,8 @@ class Pins(SimulatedPins, Peer):
             "lines": LINES,
             "pulse_ms": 10.0,
             "gap_ms": 2.0,
-            "gate": GateConfig(travel_ms=60.0, pulse_ms=10.0, tolerance=1000.0, unseen="pass"),
-            "timeout_ms": 100.0,
+            "gate": GateConfig(travel_ms=TRAVEL_MS, pulse_ms=10.0, tolerance=1000.0, unseen="pass"),
+            "timeout_ms": 2000.0,
         }
         config = GpioConfig.model_validate(defaults | settings)
         return Gpio(config, encoder, self.request_lines)

@@ -15,14 +15,20 @@ SIZE = (96, 64)  # width, height
 
 
 class MjpegCamera(simulated.MjpegCamera):
-    """Sends grey frames whose mean rises with each frame."""
+    """Sends grey frames whose mean rises with each frame.
+
+    Attributes:
+        sent: number of the newest frame.
+    """
 
     def __init__(self) -> None:
+        self.sent = 0
         self.size = SIZE
         self.half_every = 0  # every n-th JPEG is cut in half
         super().__init__(self.jpeg, rate_hz=RATE_HZ)
 
     def jpeg(self, number: int) -> bytes:
+        self.sent = number
         width, height = self.size
         image = np.full((height, width, 3), 30 + 2 * (number % 100), np.uint8)
         noise = np.random.default_rng(number).integers(0, 20, image.shape, dtype=np.uint8)

@@ -52,7 +52,7 @@ _DOES: dict[str, Callable[[], object]] = {
     "crash": os.abort,
     "fail": _fail,
     "lose": _lose,
-    "be slow": lambda: time.sleep(0.15),
+    "be slow": lambda: time.sleep(0.5),
 }
 
 

@@ -93,7 +93,8 @@ def test_teach_builds_before_it_calibrates_where_there_is_a_choice(
     monkeypatch.setattr("linewarden.cpu_build.has_choice", lambda _: has_choice)
     write_dataset(tmp_path / "parts", good=24, test_good=1, defective_per_kind=1, size=(64, 64))
     words = ["--good", str(tmp_path / "parts/train/good"), "--out", str(tmp_path / "bundle")]
-    assert main(["teach", *words, "--weights", "none"]) == 0
+    quick = ["--weights", "none", "--set", "data.image_size=[64,64]"]
+    assert main(["teach", *words, *quick]) == 0
     bundle = open_bundle(tmp_path / "bundle")
     assert bool(bundle.cpu_records()) is has_choice
     with Inspector.open(bundle) as inspector:

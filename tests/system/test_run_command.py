@@ -5,6 +5,7 @@ import gzip
 import json
 import os
 import pwd
+import select
 import shutil
 import signal
 import subprocess
@@ -264,13 +265,13 @@ def test_a_second_signal_forces(config: Path) -> None:
             stdout=writer,
             stderr=stderr,
         )
-    os.close(writer)
     sizes = [0]
 
     def hangs() -> bool:
         time.sleep(0.3)
         sizes.append(told_bytes(config))
-        return 0 < sizes[-1] == sizes[-2]
+        is_full = not select.select([], [writer], [], 0)[1]
+        return is_full and 0 < sizes[-1] == sizes[-2]
 
     wait_for(hangs, GENEROUS_S)
     process.send_signal(signal.SIGTERM)
@@ -279,6 +280,7 @@ def test_a_second_signal_forces(config: Path) -> None:
     process.send_signal(signal.SIGTERM)
     assert process.wait(GENEROUS_S) == -signal.SIGTERM
     os.close(reader)
+    os.close(writer)
 
 
 def test_a_kill_leaves_every_record_once(config: Path) -> None:

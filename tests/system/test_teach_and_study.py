@@ -17,6 +17,8 @@ from tests.doubles.line_folder import ROOT, command
 from training.checkpoint import load_run
 from training.demo_parts import write_dataset
 
+QUICK = ["--weights", "none", "--set", "data.image_size=[64,64]"]
+
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -76,8 +78,8 @@ def test_teach_trains_for_the_minutes_that_are_given(
     parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["teach", "--good", str(parts / "train/good"), "--out", str(tmp_path / "bundle")]
-    words += ["--weights", "none", "--minutes", "0.01", "--models", "supersimplenet", "subspace"]
-    assert main([*words, "--set", "data.image_size=[96,128]"]) == 0
+    words += [*QUICK, "--minutes", "0.01", "--models", "supersimplenet", "subspace"]
+    assert main(words) == 0
     assert "100 steps at" in capsys.readouterr().err
     manifest = open_bundle(tmp_path / "bundle").manifest
     assert manifest.model == "supersimplenet"
@@ -97,7 +99,7 @@ def test_good_parts_can_be_added_to_a_taught_bundle(
         for file in files:
             (folder / file.name).symlink_to(file)
     bundle = tmp_path / "bundle"
-    options = ["--weights", "none", "--models", "subspace", "--set", "data.image_size=[96,128]"]
+    options = ["--models", "subspace", *QUICK]
     assert main(["teach", "--good", str(few), "--out", str(bundle), *options]) == 0
     capsys.readouterr()
     assert main(["teach", "--add", str(more), "--out", str(bundle)]) == 0
@@ -128,8 +130,8 @@ def test_a_kill_during_an_addition_leaves_the_old_bundle(parts: Path, tmp_path: 
         for file in files:
             (folder / file.name).symlink_to(file)
     bundle = tmp_path / "bundle"
-    words = ["teach", "--good", str(few), "--out", str(bundle), "--weights", "none"]
-    assert main([*words, "--models", "subspace", "--set", "data.image_size=[96,128]"]) == 0
+    words = ["teach", "--good", str(few), "--out", str(bundle), "--models", "subspace", *QUICK]
+    assert main(words) == 0
     before = open_bundle(bundle)
     add = command("teach", "--add", more, "--out", bundle)
     for step in ("images added", "fusing backbone", "comparing checkpoint"):
@@ -290,7 +292,7 @@ def test_teach_says_what_one_or_two_images_are_worth(
     few.mkdir()
     for file in sorted((parts / "train/good").iterdir())[:count]:
         (few / file.name).symlink_to(file)
-    words = ["teach", "--good", str(few), "--out", str(tmp_path / "bundle"), "--weights", "none"]
+    words = ["teach", "--good", str(few), "--out", str(tmp_path / "bundle"), *QUICK]
     assert main(words) == 0
     printed = capsys.readouterr()
     assert f"{count} good images, all of them learnt" in printed.err
@@ -312,7 +314,7 @@ def test_teach_leaves_out_what_a_person_names(
         for file in files:
             (folder / file.name).symlink_to(file)
     report = tmp_path / "page.html"
-    words = ["teach", "--good", str(few), "--out", str(bundle), "--weights", "none"]
+    words = ["teach", "--good", str(few), "--out", str(bundle), *QUICK]
     assert main([*words, "--without", good[3].name, "--report", str(report)]) == 0
     assert f"left out by hand: {good[3].name}" in capsys.readouterr().out
     assert f"left out by hand: {good[3].name}" in report.read_text()

@@ -142,7 +142,7 @@ def test_two_recordings_are_joined(config: Path) -> None:
 
 def test_parts_at_fixed_times(config: Path) -> None:
     text = config.read_text().replace("loop: true", "loop: false")
-    config.write_text(text.replace("{kind: software, ", "{kind: interval, period_ms: 50, "))
+    config.write_text(text.replace("{kind: software, ", "{kind: interval, period_ms: 500, "))
     done = linewarden("run", "--config", config)
     assert done.returncode == 0, done.stderr
     assert [record["cause"] or record["verdict"] for record in told(config)][:3] == [

@@ -98,13 +98,13 @@ def read_until_it_raises(camera: IsolatedCamera) -> None:
         camera.read(0.05)
 
 
-def errors_of(camera: IsolatedCamera) -> list[CameraError]:
+def errors_of(camera: IsolatedCamera, timeout_s: float = 0.05) -> list[CameraError]:
     """Reads until the camera is lost; returns the errors on the way, and that of the loss."""
     errors: list[CameraError] = []
     until_s = time.monotonic() + GENEROUS_S
     while time.monotonic() < until_s:
         try:
-            camera.read(0.05)
+            camera.read(timeout_s)
         except FrameError as error:
             errors.append(error)
         except CameraError as error:
@@ -259,7 +259,7 @@ def test_a_camera_that_runs_free_and_gives_unusable_frames_alone_is_lost(opened:
         "camera 'scripted': answers, runs free, and gave no usable frame for 0.5 s (the last one: "
         "frame N is bad); open it again"
     )
-    errors = errors_of(camera)
+    errors = errors_of(camera, 0.01)  # no read counts for longer than that
     assert len(errors) > 2 * UNUSABLE_MAX
     assert {type(error) for error in errors[:-1]} == {WrongFrameError}
     assert type(errors[-1]) is CameraLostError
@@ -304,13 +304,13 @@ def test_a_usable_frame_ends_the_count_of_unusable_ones(opened: Make) -> None:
 def test_a_hung_sdk_is_ended_and_named(
     opened: Make, how: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    camera = opened(reads={"1": how}, hung_limit_s=0.5)
+    camera = opened(reads={"1": how}, hung_limit_s=1.5)
     pid = process_of(camera)
     next_frame(camera)
     started = time.monotonic()
     assert camera.read(0.05) is None
-    assert time.monotonic() - started < 0.4
-    message = r"camera 'scripted': the camera's SDK hangs in read: no answer for 0\.[56] s\. Its"
+    assert time.monotonic() - started < 1.4
+    message = r"camera 'scripted': the camera's SDK hangs in read: no answer for 1\.[56] s\. Its"
     with pytest.raises(CameraHungError, match=message):
         read_until_it_raises(camera)
     assert not is_running(pid)
@@ -331,7 +331,7 @@ def deaf_to_alarms() -> Iterator[None]:
 
 @pytest.mark.usefixtures("deaf_to_alarms")
 def test_a_hang_without_a_reader_is_an_error_later(opened: Make) -> None:
-    camera = opened(reads={"0": "hang"}, hung_limit_s=0.3)
+    camera = opened(reads={"0": "hang"}, hung_limit_s=1.0)
     assert camera.read(0.05) is None
     pid = process_of(camera)
     wait_until(lambda: not is_running(pid))
@@ -464,7 +464,7 @@ def test_a_hung_close_is_ended_and_logged(opened: Make, caplog: pytest.LogCaptur
     started = time.monotonic()
     with caplog.at_level(logging.WARNING):
         camera.close()
-    assert 0.29 < time.monotonic() - started < 0.3 + 2.0
+    assert 0.29 < time.monotonic() - started < 0.3 + GENEROUS_S
     assert "hangs in close: no answer for 0.3 s" in caplog.text
     assert not is_running(pid)
 
@@ -519,7 +519,7 @@ def test_a_close_beside_a_trigger_ends_both(opened: Make) -> None:
 
     thread = threading.Thread(target=trigger)
     thread.start()
-    time.sleep(0.1)
+    wait_until(lambda: camera._opened().beside.is_asked)
     camera.close()
     thread.join(GENEROUS_S)
     assert [type(error) for error in raised] == [CameraLostError]
@@ -589,7 +589,7 @@ camera = IsolatedCamera(
 )
 camera.open()
 print(camera.describe()["pid"], flush=True)
-frame = camera.read(0.3)
+frame = camera.read(float(sys.argv[2]))
 print("reading", flush=True)
 while True:
     camera.read(0.3)
@@ -604,8 +604,9 @@ def test_a_killed_parent_leaves_nothing(action: str, close: str, tmp_path: Path)
     closed = tmp_path / "closed"
     on = {"close": close} if close else {}
     config = json.dumps({"closed": str(closed), "reads": {"all": action}, "on": on})
+    first_s = "0.3" if action else str(GENEROUS_S)  # a frame comes where nothing is in its way
     with subprocess.Popen(
-        [sys.executable, "-c", PARENT.format(module=MODULE), config],
+        [sys.executable, "-c", PARENT.format(module=MODULE), config, first_s],
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT,

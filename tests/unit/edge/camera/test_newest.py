@@ -1,6 +1,7 @@
 """The newest frame of a stream, and how far a stream lags."""
 
 import queue
+import threading
 import time
 from collections.abc import Iterator
 
@@ -11,8 +12,10 @@ from edge.camera.faults import CameraLostError, PartialFrameError
 from edge.camera.newest import NewestFrame, StreamClock
 from edge.part.frame import Frame
 from inspection.errors import CameraError, FrameError
+from tests.doubles.waiting import wait_for
 
 SECOND = 1_000_000_000
+GENEROUS_S = 20.0
 
 
 class Stream:
@@ -20,12 +23,21 @@ class Stream:
 
     def __init__(self) -> None:
         self.items: queue.Queue[Frame | Exception] = queue.Queue()
+        self._asked = 0
+        self._given = 0
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the reader has noted all items, and asks for the next."""
+        return self.items.empty() and self._asked > self._given
 
     def put(self, value: int) -> None:
         self.items.put(Frame(np.full((2, 2), value, np.uint8), value, 0, "cam"))
 
     def __call__(self) -> Frame:
-        item = self.items.get(timeout=5.0)
+        self._asked += 1
+        item = self.items.get(timeout=GENEROUS_S)
+        self._given += 1
         if isinstance(item, Exception):
             raise item
         return item
@@ -41,34 +53,28 @@ def newest(stream: Stream) -> Iterator[NewestFrame]:
     reader = NewestFrame(stream, "cam")
     yield reader
     stream.items.put(CameraError("the end of the test"))
-    assert reader.stop(1.0)
-
-
-def settle(stream: Stream) -> None:
-    while not stream.items.empty():
-        time.sleep(0.002)
-    time.sleep(0.02)
+    assert reader.stop(GENEROUS_S)
 
 
 def test_older_frames_give_way(stream: Stream, newest: NewestFrame) -> None:
     for value in range(5):
         stream.put(value)
-    settle(stream)
-    frame = newest.take(1.0)
+    wait_for(lambda: stream.is_settled)
+    frame = newest.take(GENEROUS_S)
     assert frame is not None
     assert (frame.captured_ns, frame.sequence) == (4, 0)
     stream.put(9)
-    frame = newest.take(1.0)
+    frame = newest.take(GENEROUS_S)
     assert frame is not None
     assert (frame.captured_ns, frame.sequence) == (9, 1)
 
 
 def test_a_frame_is_given_once(stream: Stream, newest: NewestFrame) -> None:
     stream.put(1)
-    assert newest.take(1.0) is not None
+    assert newest.take(GENEROUS_S) is not None
     started = time.monotonic()
     assert newest.take(0.05) is None
-    assert 0.045 < time.monotonic() - started < 0.2
+    assert 0.045 < time.monotonic() - started < GENEROUS_S
 
 
 def test_a_bad_frame_is_raised_once_and_the_stream_goes_on(
@@ -76,37 +82,40 @@ def test_a_bad_frame_is_raised_once_and_the_stream_goes_on(
 ) -> None:
     stream.items.put(PartialFrameError("half"))
     with pytest.raises(FrameError, match="half"):
-        newest.take(1.0)
+        newest.take(GENEROUS_S)
     stream.put(2)
-    assert newest.take(1.0) is not None
+    assert newest.take(GENEROUS_S) is not None
 
 
 def test_the_end_stays_the_end(stream: Stream, newest: NewestFrame) -> None:
     stream.put(1)
     stream.items.put(CameraLostError("gone"))
-    settle(stream)
-    assert newest.take(1.0) is not None
+    wait_for(lambda: newest._ended)
+    assert newest.take(GENEROUS_S) is not None
     for _ in range(2):
         with pytest.raises(CameraLostError, match="gone"):
-            newest.take(1.0)
+            newest.take(GENEROUS_S)
 
 
 def test_a_fault_of_the_sdk_is_a_lost_camera(stream: Stream, newest: NewestFrame) -> None:
     stream.items.put(OSError(5, "Input/output error"))
     with pytest.raises(CameraLostError, match="cam: the stream failed: OSError"):
-        newest.take(1.0)
+        newest.take(GENEROUS_S)
 
 
 def test_a_thread_that_hangs_is_reported() -> None:
+    go_on = threading.Event()
+
     def hang() -> Frame:
-        time.sleep(0.3)
+        assert go_on.wait(2 * GENEROUS_S)
         return Frame(np.zeros((1, 1), np.uint8), 0, 0, "cam")
 
     reader = NewestFrame(hang, "cam")
     started = time.monotonic()
     assert not reader.stop(0.05)
-    assert time.monotonic() - started < 0.2
-    assert reader.stop(1.0)
+    assert time.monotonic() - started < GENEROUS_S
+    go_on.set()
+    assert reader.stop(GENEROUS_S)
 
 
 def test_lag_is_measured_against_the_least_delay() -> None:

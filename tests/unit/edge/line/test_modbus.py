@@ -66,7 +66,7 @@ def test_a_missing_acknowledge_names_the_part_and_takes_the_verdict_back(
         LineError, match=r"test-000001; .* no acknowledge of sequence number \d+ in"
     ):
         output.send(make_record(1))
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     wait_for(lambda: plc.shown() & ~Bits.HEARTBEAT == Bits.FAULT)
     with pytest.raises(LineError, match="is not open"):
         output.send(make_record(2))
@@ -76,12 +76,12 @@ def test_a_missing_acknowledge_names_the_part_and_takes_the_verdict_back(
 def test_without_acknowledge_a_verdict_stands_for_a_while(
     plc: PlcServer, make_record: MakeRecord
 ) -> None:
-    output = client(plc, acknowledge_register=None)
+    output = client(plc, acknowledge_register=None, hold_ms=1000.0)
     output.open()
     output.send(make_record(1))
     output.show(StationState.READY)
     assert Bits.REJECT in plc.shown_bits()
-    time.sleep(0.06)
+    time.sleep(1.0)
     output.show(StationState.READY)
     assert plc.shown_bits() & ~Bits.HEARTBEAT == Bits.READY
     output.close()
@@ -167,7 +167,7 @@ def test_a_host_without_a_name_is_refused_in_time(plc: PlcServer) -> None:
     began = time.monotonic()
     with pytest.raises(LineError, match=r"modbus no\.such\.host\.invalid:\d+: cannot be opened"):
         client(plc, host="no.such.host.invalid").open()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
 
 
 def test_a_plc_that_went_away_is_an_error(plc: PlcServer, make_record: MakeRecord) -> None:

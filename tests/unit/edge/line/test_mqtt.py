@@ -39,7 +39,7 @@ def config(port: int, **settings: Any) -> MqttConfig:
         "port": port,
         "topic": "test/line",
         "client_id": "station",
-        "timeout_ms": 400,
+        "timeout_ms": 5000,
     }
     return MqttConfig.model_validate(defaults | settings)
 

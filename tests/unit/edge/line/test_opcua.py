@@ -28,9 +28,9 @@ from inspection.inspector import no_verdict
 from inspection.verdict import Cause
 from tests.doubles.certificates import certificate
 from tests.doubles.flooder import flooded
-from tests.doubles.line_peers import closing
+from tests.doubles.line_peers import closing, free_port
 
-PORT = 14841
+PORT = free_port()
 URL = f"opc.tcp://127.0.0.1:{PORT}/linewarden"
 
 # asyncua's server leaves sockets to the garbage collector when a client goes away.
@@ -55,7 +55,7 @@ def output() -> Iterator[OpcUa]:
 
 @contextmanager
 def connected(prepare: Callable[[Client], None] = lambda _client: None) -> Iterator[Client]:
-    client = Client(URL, timeout=2)
+    client = Client(URL, timeout=10)
     prepare(client)
     try:
         client.connect()

@@ -29,10 +29,12 @@ class Conveyor:
     def __init__(self, epoch: str = "belt") -> None:
         self.epoch = epoch
         self.at = 1000
+        self.looks = 0
         self.error: OSError | None = None
         self.is_closed = False
 
     def position(self, moment_ns: int) -> int:
+        self.looks += 1
         if self.error is not None:
             raise self.error
         return self.at
@@ -97,6 +99,20 @@ def line(belt: Conveyor) -> Iterator[Line]:
     line.did.clear()
     yield line
     line.register.close()
+
+
+def wait_for_a_look(belt: Conveyor | Counter) -> None:
+    """Waits until somebody has looked at the present position, and has noted it."""
+    looks = belt.looks
+    wait_for(lambda: belt.looks > looks + 1)
+
+
+def is_lost(belt: Belt) -> bool:
+    try:
+        belt.position(time.monotonic_ns())
+    except OSError:
+        return True
+    return False
 
 
 def move(belt: Conveyor, counts: int) -> None:
@@ -190,8 +206,8 @@ def test_what_passes_during_a_fault_is_rejected_and_no_part_beside_it(
     line.register.see()
     line.register.enter("also good", 0, is_rejected=False)
     for position in (DISTANCE + 4, DISTANCE + 5, DISTANCE + 39, DISTANCE + 40):
-        time.sleep(0.03)
         belt.at = seen + position
+        wait_for_a_look(belt)
     wait_for(lambda: len(line.did) == 2)
     assert line.did == [("hold", seen + DISTANCE + 5), ("let go", seen + DISTANCE + 40)]
 
@@ -257,7 +273,7 @@ def test_the_register_survives_a_restart(tmp_path: Path) -> None:
     second.register.see()
     for position in range(belt.at, third + 30 + DISTANCE + 1):
         belt.at = position
-        time.sleep(0.003)
+        wait_for_a_look(belt)
     wait_for(lambda: len(second.did) == 4)
     second.register.close()
     assert second.names() == ["pulse", "pulse", "hold", "let go"]
@@ -476,15 +492,15 @@ def test_an_encoder_tells_where_the_belt_was() -> None:
     moments = []
     for position in (0, 7, 9, 4):  # it may go back
         counter.at = position
-        time.sleep(0.05)
+        wait_for_a_look(counter)
         moments.append(time.monotonic_ns())
-        time.sleep(0.05)
+        wait_for_a_look(counter)  # one that began before the moment has ended
     assert [belt.position(moment) for moment in moments] == [0, 7, 9, 4]
     assert belt.position(0) == 0
     assert belt.in_words(35) == "35 counts"
     assert belt.epoch != EncoderBelt(Counter()).epoch
     counter.error = LineError("encoder: lost")
-    time.sleep(0.05)
+    wait_for(lambda: is_lost(belt))
     counter.error = None  # opened again, so it counts from 0
     with pytest.raises(OSError, match="encoder: lost"):
         belt.position(time.monotonic_ns())

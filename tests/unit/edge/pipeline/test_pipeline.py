@@ -107,7 +107,7 @@ def test_parts_that_come_while_the_engine_hangs_have_no_verdict_in_time() -> Non
         FakeCamera(*[None] * 10, waits=False),
         FakeInspector(hang_on_the_first),
         outputs=[FakeOutput(lambda _record: told.release())],
-        deadline_ms=300,
+        deadline_ms=1000,
     )
     summary = line.run()
     assert summary.triggers == 10
@@ -233,7 +233,7 @@ def test_an_output_that_hangs_ends_the_line_with_every_record() -> None:
     def hang(_record: InspectionRecord) -> None:
         go_on.wait(GENEROUS_S)
 
-    line = Line(FakeCamera(*[None] * 5), outputs=[FakeOutput(hang)], limit_s=0.2)
+    line = Line(FakeCamera(*[None] * 5), outputs=[FakeOutput(hang)], limit_s=1.0)
     summary = line.pipeline.run()
     go_on.set()
     identities = {record.trigger_id for record in line.records}
@@ -248,7 +248,7 @@ def test_a_line_whose_only_output_hangs_says_so_and_goes_on() -> None:
     def hang(_record: InspectionRecord) -> None:
         go_on.wait(GENEROUS_S)
 
-    line = Line(FakeCamera(*[None] * 100), outputs=[FakeOutput(hang)], limit_s=0.2)
+    line = Line(FakeCamera(*[None] * 100), outputs=[FakeOutput(hang)], limit_s=1.0)
     summary = line.pipeline.run()
     go_on.set()
     assert len(line.records) == summary.triggers == 100
@@ -316,7 +316,7 @@ def test_the_line_is_told_when_the_station_takes_parts_and_when_not() -> None:
             return super().read(timeout_s)
 
     Line(LostAfterTwoBeats(CameraError("unplugged")), outputs=[output]).run()
-    assert output.shown.count(StationState.READY) == 2
+    assert output.shown.count(StationState.READY) >= 2
     assert output.shown[-1] is StationState.FAULT
 
 
@@ -326,9 +326,10 @@ def test_a_blocked_station_is_not_ready_and_still_inspects() -> None:
 
     class Slow(FakeCamera):
         def read(self, timeout_s: float) -> Frame | None:
-            ends = time.monotonic() + (0.5 if reasons else GENEROUS_S)  # a heartbeat is 0.3 s
-            while StationState.READY not in output.shown and time.monotonic() < ends:
-                time.sleep(0.01)
+            if self._sequence == 0:
+                time.sleep(0.5)  # a heartbeat is 0.3 s
+            else:
+                wait_for(lambda: StationState.READY in output.shown, GENEROUS_S)
             return super().read(timeout_s)
 
     def unblock(record: InspectionRecord) -> None:
@@ -385,8 +386,13 @@ def test_a_camera_that_is_absent_at_the_start_can_be_waited_for() -> None:
     def turn(_status: PipelineStatus) -> None:
         turns.append(line.pipeline.state)
 
+    class AbsentUntilTheLoopTurns(Absent):
+        def open(self) -> None:
+            self.left += not turns
+            super().open()
+
     turns: list[StationState] = []
-    camera = Absent(3, CameraError("not plugged in"), None, None)
+    camera = AbsentUntilTheLoopTurns(3, CameraError("not plugged in"), None, None)
     line = Line(camera, waits_to_open=True, longest_pause_s=SHORT_S, on_turn=turn)
     summary = line.run()
     assert line.outcomes() == ["PASS", "REJECT"]
@@ -541,6 +547,7 @@ def test_a_stage_that_hangs_is_named(stage: str) -> None:
     seen: list[str] = []
     end = time.monotonic() + GENEROUS_S
     while stage not in seen and time.monotonic() < end:
+        time.sleep(0.01)
         seen = [*line.pipeline.status().stalled]
     state = line.pipeline.state
     go_on.set()

@@ -105,15 +105,28 @@ class Running:
 
 
 def test_a_lost_camera_is_opened_again_and_the_line_is_told() -> None:
-    camera, output = LiveCamera(), FakeOutput()
+    class AwayUntilTheLineIsTold(LiveCamera):
+        def open(self) -> None:
+            if self.opened:
+                wait_until(is_told)
+            super().open()
+
+    def is_told() -> bool:
+        return StationState.FAULT in output.shown[before:]
+
+    before = 0
+
+    camera, output = AwayUntilTheLineIsTold(), FakeOutput()
     line = Line(camera, outputs=[output])
     with Running(line) as running:
         camera.give()
         running.wait_for(1)
+        wait_until(lambda: StationState.READY in output.shown)
+        before = len(output.shown)
         camera.refusals = [CameraError("not there yet"), CameraError("nor now")]
         camera.items.put(CameraLostError("unplugged"))
         running.wait_for(2)
-        wait_until(lambda: StationState.FAULT in output.shown)
+        wait_until(is_told)
         assert set(line.pipeline.faults) <= {
             f"view main: {why}" for why in ("unplugged", "not there yet", "nor now")
         }
@@ -149,7 +162,7 @@ class AbortedCamera(SlowToOpen):
 
 @pytest.mark.parametrize(
     ("kind", "waits_to_open", "limit_s"),
-    [(SlowToOpen, True, 0.2), (AbortedCamera, True, 60.0), (AbortedCamera, False, 60.0)],
+    [(SlowToOpen, True, 0.5), (AbortedCamera, True, 60.0), (AbortedCamera, False, 60.0)],
 )
 def test_a_stop_while_a_camera_is_being_opened_is_no_hang_and_no_error(
     kind: type[SlowToOpen],
@@ -188,11 +201,17 @@ def test_a_stop_does_not_wait_for_a_lost_camera() -> None:
     assert running.summary.triggers == 1
 
 
+def is_exposing(line: Line) -> bool:
+    """Whether the exposure has not ended yet, also where its frame has come."""
+    return line.pipeline._exposures["main"]._is_busy.locked()
+
+
 def test_parts_announced_by_a_command_expose_the_camera() -> None:
     camera = LiveCamera()
     line = Line([View("main", camera, FakeInspector(), camera.give)], trigger=SoftwareTrigger())
     with Running(line) as running:
         for number in range(5):
+            wait_until(lambda: not is_exposing(line))
             assert line.pipeline.fire(f"part {number}") is not None
             running.wait_for(number + 1)
     assert [record.part_id for record in line.records] == [f"part {n}" for n in range(5)]
@@ -496,7 +515,8 @@ def test_ten_thousand_triggers_have_ten_thousand_records(seed: int) -> None:
     summary = line.run()
     assert summary.triggers + summary.refused_triggers == 10_000
     assert summary.triggers > 1_000
-    assert summary.causes[Cause.FRAME] >= 150  # at most some came after their deadline
+    # One of 50 is torn; at most some of them came after their deadline.
+    assert summary.causes[Cause.FRAME] >= summary.triggers / 100
     assert Counter(line.outcomes()).keys() <= {
         *("PASS", "REJECT", "overtrigger", "deadline", "frame")
     }
@@ -535,6 +555,7 @@ def test_triggers_from_many_threads_while_cameras_come_and_go(seed: int) -> None
 
     def fire(start: int) -> None:
         for number in range(start, start + 100):
+            wait_until(lambda: not line.pipeline._ledger.is_crowded)
             trigger_id = line.pipeline.fire(str(number))
             assert trigger_id is not None
             fired[trigger_id] = str(number)
@@ -615,6 +636,7 @@ def test_a_disk_that_hangs_keeps_no_trigger_and_no_camera_waiting(
         told = len(line.records)
         for _ in range(3):
             parts = len(inspected)
+            wait_until(lambda: not is_exposing(line))
             button.pressed.put(Firing())
             wait_until(lambda parts=parts: len(inspected) > parts)  # type: ignore[misc]
         wait_until(lambda: len(line.records) == told + 3)

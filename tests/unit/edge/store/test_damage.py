@@ -169,8 +169,9 @@ def test_damage_while_the_line_runs(
 
 
 def checkpoint(folder: Path) -> None:
+    """Has everything in the file itself; it waits for those that read the log just now."""
     with closing(sqlite3.connect(folder / FILE_NAME)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        wait_for(lambda: connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0)
 
 
 def integrity(folder: Path) -> str:

@@ -212,7 +212,6 @@ def test_a_database_that_takes_nothing_changes_nothing(
     records: StationRecords, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another process holds it for longer than anybody waits; afterwards labels are taken again."""
-    monkeypatch.setattr(station_records, "_CHANGE_S", 0.2)
     labelling = Labelling(records, None)
     begun, go_on = threading.Event(), threading.Event()
 
@@ -224,6 +223,7 @@ def test_a_database_that_takes_nothing_changes_nothing(
         first = threading.Thread(target=records.change, args=(held,))
         first.start()
         assert begun.wait(20)
+        monkeypatch.setattr(station_records, "_CHANGE_S", 0.2)
         with pytest.raises(RecordsError, match="cannot be written now, and nothing was changed"):
             labelling.label(PART, "good", author="ann", note="")
         go_on.set()

@@ -117,7 +117,7 @@ def test_a_coil_that_rises_is_a_part(plc: Plc) -> None:
 
 def test_a_plc_that_is_gone_or_refuses_is_named() -> None:
     plc = Plc(free_port())
-    trigger = plc.trigger(timeout_ms=300.0)
+    trigger = plc.trigger()
     trigger.open()
     plc.close()
     lose(trigger, r"modbus trigger 127.0.0.1:\d+: address 10: .*; check that the PLC runs")
