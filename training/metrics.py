@@ -153,6 +153,7 @@ def overlap_curve(maps: Scores, masks: Labels) -> OverlapCurve:
     Raises:
         UndefinedMetricError: there is no region, or no background.
     """
+    _require_bool(masks)
     if not masks.any() or masks.all():
         raise UndefinedMetricError("AUPRO needs at least one defect region and one good pixel")
     levels = _levels(maps, masks)
@@ -208,6 +209,7 @@ def pimo(
         UndefinedMetricError: there is no good or no defective image, a map is constant, or there
             are too few good pixels for such low false positive rates.
     """
+    _require_bool(masks)
     defective = masks.any(axis=(1, 2))
     if defective.all() or not defective.any():
         raise UndefinedMetricError("both good and defective images are needed")
@@ -236,7 +238,13 @@ def _good_and_defective(scores: Scores, labels: Labels) -> tuple[Scores, Scores]
     return scores[~labels], scores[labels]
 
 
+def _require_bool(labels: Labels) -> None:
+    if labels.dtype != np.bool_:  # ~ of integers gives others, which index in silence
+        raise TypeError(f"labels and masks are bool, not {labels.dtype}")
+
+
 def _refuse_one_class(labels: Labels) -> None:
+    _require_bool(labels)
     if labels.all() or not labels.any():
         raise UndefinedMetricError("both good samples and defects are needed")
 

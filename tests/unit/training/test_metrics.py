@@ -1,5 +1,7 @@
 """Golden vectors of the field's metric implementations, invariances, bad input."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -168,6 +170,13 @@ def test_undefined_metrics_say_so() -> None:
         auroc(vector(1, 2), labels(0, 0))
     with pytest.raises(UndefinedMetricError, match="at least one defect region"):
         aupro(np.zeros((1, 4, 4)), np.zeros((1, 4, 4), dtype=bool))
+
+
+@pytest.mark.parametrize("metric", [auroc, passed_at_miss_rate, aupro, pimo])
+def test_labels_that_are_numbers_are_refused(metric: Callable[..., object]) -> None:
+    maps, masks = toy()
+    with pytest.raises(TypeError, match="labels and masks are bool, not int64"):
+        metric(maps, masks.astype(np.int64))
 
 
 def test_bad_input_is_refused() -> None:

@@ -163,7 +163,7 @@ def test_a_part_whose_verdict_was_given_up_is_rejected_at_the_gate(
     wait_for(lambda: len(edges(pins, "GATE")) == 2)
     assert edges(pins, "PASS") == []
     overdue = make_record(2, Verdict.PASS)
-    latency = overdue.latency_ms.model_copy(update={"total": 70.0})
+    latency = overdue.latency_ms.model_copy(update={"total": TRAVEL_MS + 10})
     with pytest.raises(LineError, match="test-000002 passed the gate"):
         gpio.sort_out(overdue.model_copy(update={"latency_ms": latency}))
 

@@ -437,4 +437,4 @@ def separation(made: AnomalyModel) -> float:
     bad = shapes(20, seed=2, round_ones=True)
     with torch.no_grad():
         scores = made(torch.from_numpy(np.stack([*good, *bad]))).scores.numpy()
-    return float(auroc(scores, np.repeat([0, 1], 20)))
+    return float(auroc(scores, np.repeat([False, True], 20)))
