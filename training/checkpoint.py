@@ -190,7 +190,9 @@ def load_run(folder: Path) -> tuple[RunRecord, AnomalyModel]:
         with utf8_path(weights) as path:
             model.load_state_dict(safetensors.torch.load_file(path))
     except (SafetensorError, RuntimeError) as error:
-        raise BundleError(f"{weights}: does not fit its configuration: {error}") from error
+        raise BundleError(
+            f"{weights}: does not fit the model of its configuration; train again: {error}"
+        ) from error
     return record, model.eval()
 
 
@@ -254,7 +256,13 @@ def load_state(folder: Path, task: Task, fitting: Fitting) -> Progress | None:
                 f"choose another --out, or remove {folder}"
             )
     model, order, optimisation = fitting
-    model.load_state_dict(_entries_below(tensors, "model/"))
+    try:
+        model.load_state_dict(_entries_below(tensors, "model/"))
+    except RuntimeError as error:
+        raise BundleError(
+            f"{path}: does not fit the model of its configuration; remove {folder} to start "
+            f"again: {error}"
+        ) from error
     for number, optimiser in enumerate(optimisation.optimisers):
         optimiser.load_state_dict(_optimiser_state(tensors, notes, number))
     for schedule, state in zip(optimisation.schedules, notes["schedules"], strict=True):

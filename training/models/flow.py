@@ -197,12 +197,16 @@ class Flow(nn.Module):
         self.config = config
         self.register_buffer("centre", torch.zeros(channels))
         self.register_buffer("spread", torch.ones(channels))
+        if config.standardise:
+            # In the weights: those that were learnt without a bound would give other scores.
+            self.register_buffer("reach", torch.tensor(_REACH))
         self.blocks = nn.ModuleList(
             Coupling(channels, config.hidden, config.clamp, seed) for seed in range(config.blocks)
         )
 
     centre: Tensor
     spread: Tensor
+    reach: Tensor
 
     def prepare(self, batches: Iterable[Tensor]) -> None:
         """Standardises as the configuration says, given y (N, D, ...) of the good images."""
@@ -232,7 +236,7 @@ class Flow(nn.Module):
             z = block.inverse(z)
         if not self.config.standardise:
             return z
-        standardised = _REACH * (z / _REACH).tan()
+        standardised = self.reach * (z / self.reach).tan()
         return standardised * _by_channel(self.spread, z) + _by_channel(self.centre, z)
 
     def gradient(self, y: Tensor, *, log_det: bool = False) -> tuple[Tensor, Tensor]:
@@ -279,8 +283,8 @@ class Flow(nn.Module):
         # A flow multiplies what it never saw, block by block. The arctangent bounds that, and stays
         # invertible with a slope that is never 0.
         spread = _by_channel(self.spread, y)
-        share = (y - _by_channel(self.centre, y)) / (spread * _REACH)
-        return _REACH * share.atan(), (1 + share.square()) * spread
+        share = (y - _by_channel(self.centre, y)) / (spread * self.reach)
+        return self.reach * share.atan(), (1 + share.square()) * spread
 
     def _couplings(self) -> list[Coupling]:
         return [block for block in self.blocks if isinstance(block, Coupling)]

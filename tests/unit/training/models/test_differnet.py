@@ -19,8 +19,9 @@ from tests.doubles import small_models
 from tests.doubles.small_models import small_differnet as model
 from tests.doubles.small_models import small_differnet_spatial as spatial
 from training.backbones import AlexNet, BackboneConfig
-from training.checkpoint import load_run
+from training.checkpoint import Fitting, Progress, Task, load_run, load_state, save_state
 from training.config import TrainConfig
+from training.data.order import GoodOnly
 from training.data.samples import Targets
 from training.fit import fit
 from training.metrics import auroc
@@ -414,6 +415,28 @@ def test_a_finished_run_gives_the_same_scores_when_loaded(
     assert torch.equal(one.maps, other.maps)
     if isinstance(first, differnet.Model):
         assert float(first.mean.abs().max()) > 0
+
+
+def test_weights_that_were_learnt_without_a_bound_are_refused(
+    squares: Path, tmp_path: Path
+) -> None:
+    fit(training(squares, "differnet"), tmp_path / "run")
+    record = tmp_path / "run/run.json"
+    record.write_text(record.read_text().replace('"standardise": false', '"standardise": true'))
+    with pytest.raises(BundleError, match=r"(?s)train again: .*flow\.reach"):
+        load_run(tmp_path / "run")
+
+
+def test_a_training_without_a_bound_is_not_resumed_with_one(tmp_path: Path) -> None:
+    task = Task(training(tmp_path, "differnet", standardise=True), "data")
+
+    def fitting(*, standardise: bool) -> Fitting:
+        made = model(standardise=standardise)
+        return Fitting(made, GoodOnly(4), made.optimisation(2))
+
+    save_state(tmp_path, task, fitting(standardise=False), Progress(1, 2, 3.0))
+    with pytest.raises(BundleError, match=r"(?s)remove .* to start again: .*flow\.reach"):
+        load_state(tmp_path, task, fitting(standardise=True))
 
 
 def test_circles_are_told_from_squares(squares: Path, tmp_path: Path) -> None:
