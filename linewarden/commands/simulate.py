@@ -68,6 +68,16 @@ _PLC_PORT = 1502  # the usual ones of S7 and Modbus are for root alone
 _CTRL_C = "Ctrl-C ends it"
 _NAME = "simulated"  # of the line on the pages
 _LOOK_S = 0.05
+_TAKEN_BY = {  # the machines that read an option
+    "config": {"line", "plc"},
+    "set": {"line", "plc"},
+    "port": {"plc", "broker", "camera"},
+    "parts": {"line"},
+    "period_s": {"line", "camera"},
+    "images": {"camera"},
+    "out": {"line"},
+    "panel": {"line"},
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -100,6 +110,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Simulates until the line ends, or until Ctrl-C or SIGTERM."""
+    _refuse_unread(args)
     with ExitStack() as stack:
         # The default of SIGTERM would leave broker and panel, which are processes, behind.
         before = signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
@@ -112,6 +123,16 @@ def run(args: argparse.Namespace) -> int:
         with _shown([machine], [_CTRL_C], as_json=args.json), suppress(KeyboardInterrupt):
             threading.Event().wait()
     return 0
+
+
+def _refuse_unread(args: argparse.Namespace) -> None:
+    """Raises ConfigError for an option that the machine would ignore."""
+    for name, machines in _TAKEN_BY.items():
+        if getattr(args, name) not in (None, False, []) and args.machine not in machines:
+            raise ConfigError(
+                f"--{name.replace('_', '-')} is for simulate {' and '.join(sorted(machines))}, not "
+                f"for {args.machine}: leave it out"
+            )
 
 
 def _line(args: argparse.Namespace, stack: ExitStack) -> int:
