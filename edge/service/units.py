@@ -146,6 +146,14 @@ def drop_ins_of(line: str, root: Path) -> list[str]:
     return [name for name in DROP_INS if (folder / f"{name}.conf").exists()]
 
 
+def stale_drop_ins(line: str, drop_ins: Sequence[str], root: Path) -> list[Path]:
+    """Returns those that a line has beyond `drop_ins`, also by an earlier name; below the root."""
+    folder = drop_in_folder(line)
+    names = sorted({*DROP_INS, _BACK_OFF_BEFORE} - set(drop_ins))
+    paths = [folder / f"{name}.conf" for name in names]
+    return [path for path in paths if (root / path).exists()]
+
+
 def lines(root: Path) -> list[str]:
     """Returns the lines with a configuration on the device."""
     return sorted(path.stem for path in (root / CONFIGURATIONS).glob("*.yaml"))

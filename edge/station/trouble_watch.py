@@ -6,6 +6,7 @@ It looks at the state of the line every second: a trouble that is over sooner ma
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 from collections import deque
@@ -20,6 +21,8 @@ from inspection.errors import RecordsError
 
 _PERIOD_S = 1.0
 _CLOSE_S = 1.0
+
+_log = logging.getLogger(__name__)
 
 
 class Changes(Protocol):
@@ -81,13 +84,21 @@ class TroubleWatch:
 
     def _write(self) -> None:
         waiting = list(self._unwritten)
-        with contextlib.suppress(RecordsError):  # the status of the records says so
+        self._unwritten.clear()
+        try:
             self._records.change(lambda connection: write_troubles(connection, waiting))
-            self._unwritten.clear()
+        except RecordsError:  # the status of the records says so
+            self._unwritten.extend(waiting)
 
     def _run(self) -> None:
+        told = ""
         while not self._ended.wait(_PERIOD_S):
-            self.look()
+            try:
+                self.look()
+            except Exception as error:  # noqa: BLE001 - a defect: the watch goes on, and tells once
+                if repr(error) != told:
+                    _log.exception("troubles of the line may be missing in its records")
+                told = repr(error)
 
 
 def _begun_now(trouble: Trouble) -> PastTrouble:

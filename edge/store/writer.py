@@ -7,6 +7,7 @@ memory.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sqlite3
 import threading
@@ -15,7 +16,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import AbstractContextManager
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -72,7 +72,7 @@ class RecordWriter:
         expiry: RowExpiry,
         max_backlog: int,
         on_commit: Callable[[Sequence[Entry]], None],
-        replacing: Callable[[str], AbstractContextManager[None]],
+        replacing: Callable[[str], contextlib.AbstractContextManager[None]],
     ) -> None:
         self.lost = 0
         self.failure: str | None = None
@@ -125,8 +125,9 @@ class RecordWriter:
             RecordsError: the database cannot be written now; nothing was changed.
         """
         done: Future[None] = Future()
+        change = work, done
         with self._changed:
-            self._changes.append((work, done))
+            self._changes.append(change)
             self._changed.notify()
         try:
             self._await(done, within_s)
@@ -136,6 +137,10 @@ class RecordWriter:
             raise RecordsError(
                 f"{self._folder}: cannot be written, and nothing was changed: {error}"
             ) from error
+        finally:
+            # One that nobody waits for is not kept until the disk has room again.
+            with self._changed, contextlib.suppress(ValueError):
+                self._changes.remove(change)
 
     def report_damage(self, damage: str) -> None:
         """Have the database replaced, without waiting."""

@@ -138,11 +138,8 @@ def _install(args: argparse.Namespace) -> int:
     if any(isinstance(file.content, Path) for file in found) and units.is_owned(own):
         raise ConfigError(f"{own}: is another configuration; give it as --config, or move it")
     _write(found, args.root, is_dry=args.dry_run)
-    for name in set(units.drop_ins_of(args.line, args.root)) - set(args.drop_in):
-        path = units.drop_in_folder(args.line) / f"{name}.conf"
-        if not args.dry_run:
-            (args.root / path).unlink()
-        print(f"removed    /{path}")
+    stale = units.stale_drop_ins(args.line, args.drop_in, args.root)
+    _unlink(stale, args.root, is_dry=args.dry_run)
     if args.dry_run:
         print("nothing was written")
     else:
@@ -164,6 +161,14 @@ def _write(files: Iterable[ServiceFile], root: Path, *, is_dry: bool) -> None:
         if state != "installed" and not is_dry:
             file.write(root)
         print(f"{_DONE[state]}  /{file.path}")
+
+
+def _unlink(paths: Iterable[Path], root: Path, *, is_dry: bool) -> None:
+    """Removes files, and lists them."""
+    for path in paths:
+        if not is_dry:
+            (root / path).unlink()
+        print(f"removed    /{path}")
 
 
 def _panel(_args: argparse.Namespace) -> int:
@@ -192,9 +197,12 @@ def _update(args: argparse.Namespace) -> int:
         load_config(root / PANEL_CONFIGURATION, PanelConfig)
     used = sorted({name for names in drop_ins.values() for name in names})
     found = {file.path: file for file in units.shared_files(used)}
+    stale = []
     for line, names in drop_ins.items():
         found |= {file.path: file for file in units.service_files(line, drop_ins=names)}
+        stale += units.stale_drop_ins(line, names, root)
     _write(found.values(), root, is_dry=args.dry_run)
+    _unlink(stale, root, is_dry=args.dry_run)
     if args.dry_run:
         print("nothing was written")
     else:

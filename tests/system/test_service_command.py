@@ -196,10 +196,13 @@ def test_a_line_is_installed_shown_and_removed(config: Path, tmp_path: Path) -> 
     wanted = image / "etc/systemd/system/multi-user.target.wants/linewarden@press3.service"
     assert wanted.is_symlink()
     (image / "etc/udev/rules.d/70-linewarden.rules").write_text("edited\n")
+    own = image / "etc/systemd/system/linewarden@press3.service.d"
+    (own / "systemd254.conf").touch()  # of an earlier version, where override.conf came before it
     again = linewarden(*words, "--drop-in", "gige")
     assert "as it was  /etc/systemd/system/linewarden@.service" in again.stdout
     assert "changed    /etc/udev/rules.d/70-linewarden.rules" in again.stdout
     assert "removed    /etc/systemd/system/linewarden@press3.service.d/jetpack6" in again.stdout
+    assert sorted(path.name for path in own.glob("*.conf"))[-1:] == ["gige.conf"]
     shown = json.loads(linewarden("service", "status", "--root", image, "--json").stdout)
     assert set(shown["press3"]["files"].values()) == {"installed"}
     for leaving in ("press3", "--all"):

@@ -169,13 +169,13 @@ def test_a_part_whose_verdict_was_given_up_is_rejected_at_the_gate(
 
 
 def test_two_rejects_in_a_row_keep_the_gate_open(pins: Pins, make_record: MakeRecord) -> None:
-    gpio = pins.output(gate=gate(pulse_ms=500.0))
+    gpio = pins.output(gate=gate(pulse_ms=2000.0))
     gpio.open()
     gpio.send(make_record(1, Verdict.REJECT))
     time.sleep(0.2)
     gpio.send(make_record(2, Verdict.REJECT))
     wait_for(lambda: len(edges(pins, "GATE")) == 2)
-    assert edges(pins, "GATE")[1][0] - edges(pins, "GATE")[0][0] > 550
+    assert edges(pins, "GATE")[1][0] - edges(pins, "GATE")[0][0] > 2050
     gpio.close()
 
 

@@ -24,6 +24,7 @@ from edge.service.units import (
     remove,
     remove_shared,
     service_files,
+    stale_drop_ins,
 )
 from edge.service.wheelhouse import INSTALLER
 from edge.station import control
@@ -243,6 +244,8 @@ def test_an_administrator_has_the_last_word_about_the_pauses(root: Path) -> None
     (folder / "systemd254.conf").touch()  # by its name on devices of an earlier version
     own = folder / "override.conf"  # of `systemctl edit`
     assert sorted([*folder.glob("*.conf"), own])[-2:] == [own, folder / "systemd254.conf"]
+    (stale,) = stale_drop_ins("press3", DROP_INS, root)  # which an install and an update remove
+    assert root / stale == folder / "systemd254.conf"
     remove("press3", root)
     assert list(folder.parent.glob(f"{UNIT}.d/*")) == []
 

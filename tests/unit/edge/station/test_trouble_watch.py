@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime, timedelta, timezone
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from edge.station import trouble_watch
 from edge.station.trouble_watch import TroubleWatch
 from edge.store.database import connect, transaction
 from edge.store.reader import RecordReader
@@ -17,6 +19,7 @@ from edge.store.troubles import KEPT, PastTrouble, write_troubles
 from edge.store.writer import Work
 from inspection.errors import RecordsError
 from tests.doubles.panel import TalkingLine
+from tests.doubles.waiting import wait_for
 
 LOST = "view main: the camera is lost, for 3 s now"
 
@@ -113,6 +116,37 @@ def test_a_line_that_starts_or_ends_has_none(
     state["pipeline"]["is_running"], state["faults"] = False, ["the line is not running"]
     watch.look()
     assert records.seen() == []
+
+
+def test_a_defect_is_told_once_and_ends_no_watch(
+    state: dict[str, Any],
+    records: Records,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(trouble_watch, "_PERIOD_S", 0.01)
+    looks = itertools.count()
+
+    def broken_at_first() -> dict[str, Any]:
+        if next(looks) < 3:
+            raise ZeroDivisionError("a mistake")
+        return state
+
+    state["faults"] = [LOST]
+    with TroubleWatch(broken_at_first, records).watching():
+        wait_for(lambda: records.seen() == [("fault", LOST, None)], 20)
+    assert caplog.text.count("ZeroDivisionError: a mistake") == 1
+
+
+def test_a_trouble_that_no_database_takes_hinders_no_other(
+    watch: TroubleWatch, state: dict[str, Any], records: Records
+) -> None:
+    state["alarms"] = ["no text of SQLite: \ud800"]
+    with pytest.raises(UnicodeEncodeError):
+        watch.look()
+    state["faults"] = [LOST]
+    watch.look()
+    assert records.seen() == [("fault", LOST, None)]
 
 
 def test_an_end_in_a_database_that_was_begun_anew_is_a_whole_row(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import sqlite3
 import struct
 import threading
+import weakref
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import cv2
 import numpy as np
@@ -232,6 +235,32 @@ def test_a_database_that_takes_nothing_changes_nothing(
     monkeypatch.setattr(station_records, "_CHANGE_S", 20.0)
     labelling.label(PART, "good", author="ann", note="")
     assert stored(tmp_path)[0].label == "good"
+
+
+def test_a_change_that_nobody_waits_for_takes_no_memory(
+    records: StationRecords, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk may last for weeks, and the line asks for a change every few seconds."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def held(_connection: sqlite3.Connection) -> None:
+        begun.set()
+        go_on.wait(20)
+
+    first = threading.Thread(target=records.change, args=(held,))
+    first.start()
+    assert begun.wait(20)
+    monkeypatch.setattr(station_records, "_CHANGE_S", 0.01)
+    changes = [MagicMock() for _ in range(3)]
+    kept = [weakref.ref(change) for change in changes]
+    while changes:
+        with pytest.raises(RecordsError, match="nothing was changed"):
+            records.change(changes.pop())
+    gc.collect()
+    found = [one() for one in kept]
+    go_on.set()
+    first.join(20)
+    assert found == [None] * 3
 
 
 def test_after_the_end_of_the_line_nothing_is_changed(
