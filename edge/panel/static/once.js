@@ -1,7 +1,11 @@
 // A second click soon after sends no second form: its answer would take the place of the first one.
 
 const SOON_MS = 10_000; // whoever stopped the first one may send it again
-const sent = new WeakMap();
+let sent = new WeakMap();
+
+addEventListener("pageshow", () => {
+  sent = new WeakMap(); // a page that comes back from another may send its forms again
+});
 
 document.addEventListener("submit", (event) => {
   const form = event.target;
