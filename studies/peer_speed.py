@@ -27,6 +27,7 @@ import onnx
 import torch
 
 from export.graph import build_graph, save_graph
+from export.precision.build_variants import openvino_computes
 from export.precision.int8 import ONNXRUNTIME_FORMS, OPENVINO, TENSORRT, quantise, read_tensors
 from export.precision.nodes import lowerable_nodes, quantisable_nodes
 from export.precision.ranges import find_ranges
@@ -105,12 +106,10 @@ def measure(
 
 def stages() -> tuple[str, str]:
     """Returns the sides of the fastest cascade: INT8, and the FP32 graph that decides."""
-    return f"INT8 for OpenVINO, openvino {computes()[-1]}", "FP32 for OpenVINO, openvino fp32"
-
-
-def computes() -> tuple[str, ...]:
-    """Returns the compute precisions of OpenVINO on this processor, the fastest last."""
-    return ("fp32", "bf16") if processor_here().has_bf16 else ("fp32",)
+    return (
+        f"INT8 for OpenVINO, openvino {openvino_computes()[-1]}",
+        "FP32 for OpenVINO, openvino fp32",
+    )
 
 
 @contextmanager
@@ -170,7 +169,7 @@ def own_engines(backbone: str, folder: Path, threads: int) -> Iterator[tuple[str
     for title, graph, engine in own_graphs(backbone):
         path = folder / f"{title.replace(' ', '-')}.onnx"
         save_graph(graph, path)
-        for compute in computes() if engine == "openvino" else ("fp32",):
+        for compute in openvino_computes() if engine == "openvino" else ("fp32",):
             factory = engine_class(engine, compute)
             name = f"{title}, {engine} {compute}"
             yield name, factory(path, GraphShape(*SIZE), threads=threads)

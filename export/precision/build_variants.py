@@ -176,7 +176,7 @@ def build_fp32_for_openvino(graph: onnx.ModelProto, judge: Judge) -> Variant | N
     if resampling.graph.node == graph.graph.node:
         return None
     variant = Variant("fp32", "openvino", FP32_BUDGET, form="resize operators")
-    ratio = _ratio_on_openvino(judge, graph, resampling, _computes()[-1:])
+    ratio = _ratio_on_openvino(judge, graph, resampling, openvino_computes()[-1:])
     if ratio is None:
         return replace(variant, obstacle="OpenVINO does not run it here, to time whether it gains")
     return replace(variant, graph=resampling, outcome=judge.judge(resampling), latency_ratio=ratio)
@@ -202,7 +202,7 @@ def build_int8_for_openvino(
     found = _build_for_processor(way, nodes, judge, ranges, searches=searches)
     if found.graph is None or not searches:
         return found
-    ratio = _ratio_on_openvino(judge, resampling, found.graph, _computes())
+    ratio = _ratio_on_openvino(judge, resampling, found.graph, openvino_computes())
     return replace(found, latency_ratio=ratio)
 
 
@@ -215,11 +215,11 @@ def int8_pays_on_openvino(graph: onnx.ModelProto, judge: Judge, *, has_backbone:
     ranges = find_ranges(graph, read_tensors(graph, nodes), one, "min-max")
     resampling = with_operators(graph)
     made = quantise(resampling, nodes, ranges, OPENVINO)
-    ratio = _ratio_on_openvino(judge, resampling, made, _computes()[-1:])
+    ratio = _ratio_on_openvino(judge, resampling, made, openvino_computes()[-1:])
     return ratio is not None and ratio <= PAYS
 
 
-def _computes() -> tuple[Compute, ...]:
+def openvino_computes() -> tuple[Compute, ...]:
     """Returns the precisions of OpenVINO on this processor, the fastest last."""
     return ("fp32", "bf16") if processor_here().has_bf16 else ("fp32",)
 
